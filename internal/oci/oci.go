@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oci holds the words of the registry: repository, tag, digest, reference, descriptor, manifest, the error
+// codes, and the [Registry] interface that the HTTP layer speaks to. It knows no storage and no HTTP.
+//
+// The words are those of the OCI distribution specification 1.1.1 and image specification 1.1.1. Names, tags and
+// digests compare byte by byte.
+package oci
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Limits of names. The specification gives the grammar of a name and no length; clients keep host and name
+// together below 256.
+const (
+	MaxRepository = 255 // bytes
+	MaxTag        = 128 // bytes, by the grammar
+)
+
+// Repository is a valid repository name. Make one with [ParseRepository].
+type Repository string
+
+// Tag is a valid tag. Make one with [ParseTag].
+type Tag string
+
+// Digest is a valid sha256 or sha512 digest when it came from [ParseDigest].
+type Digest = digest.Digest
+
+var (
+	repositoryGrammar = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagGrammar        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+)
+
+// ParseRepository checks a name (distribution-spec, "Pulling manifests"). The error is NAME_INVALID.
+func ParseRepository(s string) (Repository, error) {
+	if len(s) > MaxRepository {
+		return "", Errorf(NameInvalid, "the repository name has %d bytes, more than %d", len(s), MaxRepository)
+	}
+	if !repositoryGrammar.MatchString(s) {
+		return "", Errorf(NameInvalid, "%q is no repository name", clip(s))
+	}
+	return Repository(s), nil
+}
+
+// ParseTag checks a tag. The error is TAG_INVALID.
+func ParseTag(s string) (Tag, error) {
+	if !tagGrammar.MatchString(s) {
+		return "", Errorf(TagInvalid, "%q is no tag: [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", clip(s))
+	}
+	return Tag(s), nil
+}
+
+// ParseDigest checks a digest: sha256 or sha512, in lower-case hexadecimal. The error is DIGEST_INVALID.
+func ParseDigest(s string) (Digest, error) {
+	d := digest.Digest(s)
+	algorithm, _, _ := strings.Cut(s, ":")
+	if algorithm != "sha256" && algorithm != "sha512" {
+		return "", Errorf(DigestInvalid, "%q: only sha256 and sha512 digests are supported", clip(s))
+	}
+	if err := d.Validate(); err != nil {
+		return "", Errorf(DigestInvalid, "%q: %v", clip(s), err)
+	}
+	return d, nil
+}
+
+// Reference is a tag or a digest; exactly one is set.
+type Reference struct {
+	Tag    Tag
+	Digest Digest
+}
+
+// ParseReference takes anything with a colon for a digest and anything else for a tag. The error is DIGEST_INVALID
+// or TAG_INVALID.
+func ParseReference(s string) (Reference, error) {
+	if strings.Contains(s, ":") {
+		d, err := ParseDigest(s)
+		return Reference{Digest: d}, err
+	}
+	t, err := ParseTag(s)
+	return Reference{Tag: t}, err
+}
+
+func (r Reference) String() string {
+	if r.Digest != "" {
+		return string(r.Digest)
+	}
+	return string(r.Tag)
+}
+
+// clip shortens what a client sent, for a message.
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + fmt.Sprintf("… (%d bytes)", len(s))
+	}
+	return s
+}
