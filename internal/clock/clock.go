@@ -5,6 +5,7 @@
 package clock
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -15,6 +16,10 @@ import (
 // time has passed, and Go's monotonic clock stands still meanwhile.
 type Clock interface {
 	Now() time.Time
+
+	// Pause waits for d, or until ctx ends, whose error it returns. On a [Manual] clock it does not wait: a test's time
+	// moves only by the test.
+	Pause(ctx context.Context, d time.Duration) error
 }
 
 // System is the machine's wall clock.
@@ -22,6 +27,18 @@ type System struct{}
 
 // Now returns the present time in UTC without its monotonic part.
 func (System) Now() time.Time { return time.Now().Round(0).UTC() }
+
+// Pause waits for d or until ctx ends.
+func (System) Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Manual is a clock that moves only when told to. The zero value is not ready; use [NewManual].
 type Manual struct {
@@ -38,6 +55,9 @@ func (m *Manual) Now() time.Time {
 	defer m.mu.Unlock()
 	return m.now
 }
+
+// Pause returns at once, with the context's error if it has one.
+func (m *Manual) Pause(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
 // Advance moves the clock by d, which may be negative: a wall clock can be set back.
 func (m *Manual) Advance(d time.Duration) {

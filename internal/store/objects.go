@@ -56,6 +56,9 @@ type Multipart interface {
 	// offset first (what an earlier attempt left behind it goes), and offset beyond its end is ErrInvalid. size -1
 	// means until r ends, where MinPart is 0. Where r fails, the bytes that came are kept, n says how many, and err
 	// wraps the cause: an upload that its client may resume. A missing upload is ErrNotFound.
+	//
+	// Two calls for one upload can overlap when a client came back on a new connection. Where parts share a file, the
+	// later call ends the earlier one: that fails with ErrUnavailable and writes no byte once the later one has begun.
 	Part(ctx context.Context, key, id string, number int, offset int64, r io.Reader, size int64) (p Part, err error)
 
 	// Complete makes the object from the parts in order. Repeating it after success is no error.
