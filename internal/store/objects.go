@@ -35,8 +35,8 @@ type Objects interface {
 	Delete(ctx context.Context, key string) error
 
 	// List reads a page of the keys that begin with prefix, in byte order, after the given key (exclusive, "" for the
-	// start), up to limit. Keys that are there throughout are seen once; others perhaps. No correctness argument may
-	// treat it as a snapshot.
+	// start), up to limit (1 to MaxLimit). Keys that are there throughout are seen once; others perhaps. No
+	// correctness argument may treat it as a snapshot.
 	List(ctx context.Context, prefix, after string, limit int) ([]ObjectInfo, error)
 }
 

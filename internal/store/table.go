@@ -19,6 +19,7 @@ const (
 	MaxSK    = 1024      // bytes
 	MaxToken = 36        // bytes
 	MaxPage  = 1 << 20   // bytes of rows that one Query or Scan reads
+	MaxLimit = 1000      // entries of a page of Query, Due, Scan and Objects.List; S3's limit
 )
 
 // TokenLife is for how long a Table at least knows the token of a transaction that it applied. A process that
@@ -39,8 +40,9 @@ type Table interface {
 	Query(ctx context.Context, q Query) (Page, error)
 
 	// Due reads a page of the index: the keys of rows in shard whose AttrDue is at most until, by due time, then by
-	// key, after the given position (the zero DueKey: from the start). The index may lag behind the table and show
-	// what is no more; it shows every due row in the end. It is a place to look, never a permission to act.
+	// key, after the given position (the zero DueKey: from the start), 1 to MaxLimit of them. The index may lag behind
+	// the table and show what is no more; it shows every due row in the end. It is a place to look, never a
+	// permission to act.
 	Due(ctx context.Context, shard int, until int64, after DueKey, limit int) ([]DueKey, error)
 
 	// Commit applies a transaction, all of it or nothing, at one moment between call and answer.
@@ -56,8 +58,8 @@ type Table interface {
 
 // Scanner walks all rows of a table, for audits, backups and reports. It is no part of any request.
 type Scanner interface {
-	// Scan reads a page of rows in an order of the store's own, after the given key (the zero Key: from the
-	// start). Rows that are there throughout are seen once; others perhaps. It is not a snapshot.
+	// Scan reads a page of 1 to MaxLimit rows in an order of the store's own, after the given key (the zero Key: from
+	// the start). Rows that are there throughout are seen once; others perhaps. It is not a snapshot.
 	Scan(ctx context.Context, after Key, limit int) (Page, error)
 }
 
@@ -66,7 +68,7 @@ type Query struct {
 	PK     string
 	Prefix string // "" for all
 	After  string // exclusive; "" for the start. It need not be there, and need not begin with Prefix
-	Limit  int    // rows; 1 to 1000
+	Limit  int    // rows; 1 to MaxLimit
 }
 
 // Item is a row with its key.
@@ -134,7 +136,8 @@ const (
 	GreaterEqual
 )
 
-// Cond is a condition on one attribute, or with no Attr on the row itself (Present, Absent).
+// Cond is a condition on one attribute, or with no Attr on the row itself (Present, Absent). Present and Absent have no
+// Value, the other comparisons have one.
 type Cond struct {
 	Attr  string
 	Is    Compare
@@ -157,7 +160,7 @@ func (tx Tx) Validate() error {
 	seen := make(map[Key]struct{}, len(tx.Ops))
 	for i := range tx.Ops {
 		op := &tx.Ops[i]
-		if err := validKey(op.Key); err != nil {
+		if err := op.Key.valid(); err != nil {
 			return invalid(op.Key, "%w", err)
 		}
 		if _, twice := seen[op.Key]; twice {
@@ -179,7 +182,38 @@ func (tx Tx) Validate() error {
 	return nil
 }
 
-func validKey(k Key) error {
+// ValidateGet tells whether keys can be read by one [Table.Get]. Every Table calls it first. The error is ErrInvalid.
+func ValidateGet(keys []Key) error {
+	if len(keys) > MaxGet {
+		return &Error{Op: "get", Key: keys[0].String(), Outcome: ErrInvalid, Cause: fmt.Errorf("%d keys, more than %d", len(keys), MaxGet)}
+	}
+	for _, k := range keys {
+		if err := k.valid(); err != nil {
+			return &Error{Op: "get", Key: k.String(), Outcome: ErrInvalid, Cause: err}
+		}
+	}
+	return nil
+}
+
+// Validate tells whether the query keeps the limits. Every Table calls it first. The error is ErrInvalid.
+func (q Query) Validate() error {
+	if q.PK == "" || len(q.PK) > MaxPK || len(q.Prefix) > MaxSK || len(q.After) > MaxSK {
+		return &Error{Op: "query", Key: q.PK, Outcome: ErrInvalid, Cause: fmt.Errorf("key parts of %d, %d and %d bytes, not 1 to %d, to %d and to %d",
+			len(q.PK), len(q.Prefix), len(q.After), MaxPK, MaxSK, MaxSK)}
+	}
+	return ValidateLimit("query", q.Limit)
+}
+
+// ValidateLimit tells whether op can be asked for a page of limit entries: 1 to MaxLimit. Query.Validate includes it;
+// Due, Scan and Objects.List call it first. The error is ErrInvalid.
+func ValidateLimit(op string, limit int) error {
+	if limit < 1 || limit > MaxLimit {
+		return &Error{Op: op, Outcome: ErrInvalid, Cause: fmt.Errorf("a limit of %d, not 1 to %d", limit, MaxLimit)}
+	}
+	return nil
+}
+
+func (k Key) valid() error {
 	if k.PK == "" || len(k.PK) > MaxPK || k.SK == "" || len(k.SK) > MaxSK {
 		return fmt.Errorf("key parts of %d and %d bytes, not 1 to %d and 1 to %d", len(k.PK), len(k.SK), MaxPK, MaxSK)
 	}
@@ -188,6 +222,18 @@ func validKey(k Key) error {
 
 // valid checks the shape of an operation.
 func (op *Op) valid() error {
+	for _, c := range op.If {
+		if !c.valid() {
+			return fmt.Errorf("a condition on %q that compares nothing", c.Attr)
+		}
+	}
+	for _, list := range [][]Attr{op.Row, op.Set, op.Add} {
+		for _, a := range list {
+			if (a.Name == AttrDue || a.Name == AttrShard) && a.Value.kind != KindInt {
+				return fmt.Errorf("attribute %q is made of something else than an integer", a.Name)
+			}
+		}
+	}
 	update := len(op.Set)+len(op.Add)+len(op.Remove) > 0
 	switch op.Kind {
 	case OpPut:
@@ -248,6 +294,18 @@ func (op *Op) size() int {
 		n += len(c.Attr) + c.Value.size()
 	}
 	return n
+}
+
+// valid tells whether the condition can be asked: a comparison with no value would hold for an absent attribute here and
+// be refused by DynamoDB.
+func (c Cond) valid() bool {
+	switch c.Is {
+	case Present, Absent:
+		return c.Value.kind == 0
+	case Equal, Less, LessEqual, Greater, GreaterEqual:
+		return c.Attr != "" && c.Value.kind != 0
+	}
+	return false
 }
 
 // Holds tells whether all conditions hold on row, which is nil where it is absent. It is the reference for what a
