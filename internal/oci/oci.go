@@ -9,7 +9,6 @@ package oci
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -31,41 +30,88 @@ type Tag string
 // Digest is a valid sha256 or sha512 digest when it came from [ParseDigest].
 type Digest = digest.Digest
 
-var (
-	repositoryGrammar = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagGrammar        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-)
-
 // ParseRepository checks a name (distribution-spec, "Pulling manifests"). The error is NAME_INVALID.
 func ParseRepository(s string) (Repository, error) {
 	if len(s) > MaxRepository {
 		return "", Errorf(NameInvalid, "the repository name has %d bytes, more than %d", len(s), MaxRepository)
 	}
-	if !repositoryGrammar.MatchString(s) {
+	if !isRepository(s) {
 		return "", Errorf(NameInvalid, "%q is no repository name", clip(s))
 	}
 	return Repository(s), nil
 }
 
+// isRepository matches [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*, the grammar of the
+// specification: letters and digits, and one separator between two of them.
+func isRepository(s string) bool {
+	between := false // the last byte was a letter or digit
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			between = true
+			continue
+		}
+		if !between {
+			return false
+		}
+		between = false
+		switch c {
+		case '.', '/':
+		case '_':
+			if i+1 < len(s) && s[i+1] == '_' {
+				i++
+			}
+		case '-':
+			for i+1 < len(s) && s[i+1] == '-' {
+				i++
+			}
+		default:
+			return false
+		}
+	}
+	return between
+}
+
 // ParseTag checks a tag. The error is TAG_INVALID.
 func ParseTag(s string) (Tag, error) {
-	if !tagGrammar.MatchString(s) {
+	if !isTag(s) {
 		return "", Errorf(TagInvalid, "%q is no tag: [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", clip(s))
 	}
 	return Tag(s), nil
 }
 
+func isTag(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		word := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
+		if !word && (i == 0 || c != '.' && c != '-') {
+			return false
+		}
+	}
+	return 0 < len(s) && len(s) <= MaxTag
+}
+
 // ParseDigest checks a digest: sha256 or sha512, in lower-case hexadecimal. The error is DIGEST_INVALID.
 func ParseDigest(s string) (Digest, error) {
-	d := digest.Digest(s)
-	algorithm, _, _ := strings.Cut(s, ":")
-	if algorithm != "sha256" && algorithm != "sha512" {
+	algorithm, encoded, _ := strings.Cut(s, ":")
+	digits := 0
+	switch algorithm {
+	case "sha256":
+		digits = 64
+	case "sha512":
+		digits = 128
+	default:
 		return "", Errorf(DigestInvalid, "%q: only sha256 and sha512 digests are supported", clip(s))
 	}
-	if err := d.Validate(); err != nil {
-		return "", Errorf(DigestInvalid, "%q: %v", clip(s), err)
+	if len(encoded) != digits {
+		return "", Errorf(DigestInvalid, "%q: %d digits, not %d", clip(s), len(encoded), digits)
 	}
-	return d, nil
+	for i := range len(encoded) {
+		if c := encoded[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
+			return "", Errorf(DigestInvalid, "%q: %q is no lower-case hexadecimal digit", clip(s), c)
+		}
+	}
+	return Digest(s), nil
 }
 
 // Reference is a tag or a digest; exactly one is set.
