@@ -28,3 +28,21 @@ func TestTableTime(t *testing.T) { storetest.TestTableTime(t, openTables(memstor
 func TestTableRefusingOverlap(t *testing.T) {
 	storetest.TestTable(t, openTables(memstore.Options{RefuseOverlap: true}))
 }
+
+func TestScanner(t *testing.T) { storetest.TestScanner(t, openTables(memstore.Options{})) }
+
+func openBuckets(opts memstore.Options) func(testing.TB) storetest.Buckets {
+	return func(testing.TB) storetest.Buckets {
+		s := memstore.New(clock.NewManual(start), opts)
+		b := storetest.Bucket{Objects: s, Multipart: s}
+		return storetest.Buckets{A: b, B: b}
+	}
+}
+
+func TestObjects(t *testing.T) { storetest.TestObjects(t, openBuckets(memstore.Options{})) }
+
+func TestMultipart(t *testing.T) { storetest.TestMultipart(t, openBuckets(memstore.Options{})) }
+
+func TestMultipartWithMinPart(t *testing.T) {
+	storetest.TestMultipart(t, openBuckets(memstore.Options{MinPart: 500}))
+}
