@@ -1,0 +1,3 @@
+module tare/test/bench
+
+go 1.26.0
