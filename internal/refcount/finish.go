@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package refcount
+
+import (
+	"context"
+	"time"
+
+	"tare/internal/oci"
+	"tare/internal/store"
+)
+
+// Finish makes the object of a session the blob d of its repository, provided that the session is as it was read. The
+// object is complete, has size bytes, and its content was verified to be d's. If the blob is there already, the
+// session's object goes to a tombstone instead, and both uploaders have succeeded. After success the blob stays for
+// Lease (C4).
+//
+// When the session is gone the call looks for the blob: the reply of an earlier Finish may have been lost. Errors:
+// BlobUploadUnknown when there is neither.
+func (l *Ledger) Finish(ctx context.Context, s Session, d oci.Digest, size int64) error {
+	_, err := l.finish(ctx, s, d, size, func(*txn) string { return s.Object })
+	return err
+}
+
+// FinishInline is Finish for an upload whose whole content is at hand and within InlineLimit: it is kept in the table.
+// An object that the session named goes to a tombstone.
+func (l *Ledger) FinishInline(ctx context.Context, s Session, d oci.Digest, content string) error {
+	_, err := l.finish(ctx, s, d, int64(len(content)), l.inline(content))
+	return err
+}
+
+// FinishWhole makes content a blob of the repository in one batch of reads and one commit, or none when it is there.
+// id is the upload that it came by, "" for none. If the upload has bytes already, nothing happens, and the session that
+// has them is returned, begun, to be finished with them.
+func (l *Ledger) FinishWhole(ctx context.Context, repo oci.Repository, id string, d oci.Digest, content string) (Session, error) {
+	return l.finish(ctx, Session{ID: id, Repo: repo}, d, int64(len(content)), l.inline(content))
+}
+
+// owner adds the row that owns the bytes of a first arrival, if it needs one, and names its object.
+type owner func(*txn) (object string)
+
+func (l *Ledger) inline(content string) owner {
+	return func(t *txn) string {
+		object := l.newInline()
+		t.put(contentKey(object), plainRow(data(attrBytes, content)), absent())
+		return object
+	}
+}
+
+// finish passes ownership. What it returns is a session that was found begun where s was not.
+func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64, own owner) (begun Session, err error) {
+	err = l.retry(ctx, func(now time.Time) error {
+		keys := []store.Key{linkKey(s.Repo, d), blobKey(d)}
+		if s.ID != "" {
+			keys = append(keys, sessionKey(s.ID))
+		}
+		rows, err := l.read(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		found := readLink(rows[0])
+		switch {
+		case s.Begun():
+			if rows[2].Text(attrVersion) != s.version {
+				return l.finished(ctx, now, s, d, rows[2], found)
+			}
+		case s.ID != "" && rows[2] != nil:
+			begun, err = openSession(s.Repo, s.ID, rows[2])
+			return err
+		}
+		var t txn
+		if s.Begun() {
+			t.remove(sessionKey(s.ID), s.asRead()...)
+		}
+		if object := l.settle(&t, now, s.Repo, d, size, found, rows[1], own); s.Object != "" && object != s.Object {
+			l.bury(&t, now, tombstone{object: s.Object, multipart: true, bytes: size, why: whyLost})
+		}
+		if len(t.ops) == 0 {
+			return nil
+		}
+		return l.apply(ctx, now, &t)
+	})
+	return begun, err
+}
+
+// settle adds what makes d a blob of repo with a promise of Lease, and returns the object that it then has. Where all
+// that holds already it adds nothing but, beside other operations, the check that it still does.
+func (l *Ledger) settle(t *txn, now time.Time, repo oci.Repository, d oci.Digest, size int64, found link, blob store.Row, own owner) string {
+	fresh := now.Add(l.cfg.Margins.Grace)
+	lk := linkKey(repo, d)
+	switch {
+	case !found.there && blob == nil:
+		object := own(t)
+		bk := blobKey(d)
+		t.put(bk, row(bk, num(attrLinks, 1), num(attrSize, size), text(attrObject, object)), absent())
+		t.put(lk, linkRow(lk, size, object, fresh), absent())
+		return object
+	case !found.there:
+		l.addLink(t, now, repo, d, blob.Num(attrSize), blob.Text(attrObject))
+		return blob.Text(attrObject)
+	case found.refs > 0:
+		if len(t.ops) > 0 {
+			t.check(lk, over(attrRefs, 0))
+		}
+	case found.due < l.leaseEnd(now) || len(t.ops) > 0:
+		t.update(lk, change{set: []store.Attr{num(attrDue, max(found.due, fresh.UnixMilli()))}}, exists(), equals(attrRefs, 0))
+	}
+	return found.object
+}
+
+// finished answers for a session that is not as it was read: gone, perhaps by our own commit, or at work for another
+// request.
+func (l *Ledger) finished(ctx context.Context, now time.Time, s Session, d oci.Digest, r store.Row, found link) error {
+	if r != nil && r.Text(attrState) == stateOpen {
+		return oci.Errorf(oci.BlobUploadInvalid, "another request is writing to this upload")
+	}
+	if !found.there {
+		return errUploadUnknown
+	}
+	return l.renew(ctx, now, s.Repo, d, found)
+}
+
+// Content reads the bytes of a blob that is kept in the table. An object that is not there is ErrNotFound: its blob was
+// condemned since the link was read.
+func (l *Ledger) Content(ctx context.Context, object string) (string, error) {
+	k := contentKey(object)
+	r, err := l.get(ctx, k)
+	if err != nil {
+		return "", err
+	}
+	if r == nil {
+		return "", &store.Error{Op: "get", Key: k.String(), Outcome: store.ErrNotFound}
+	}
+	return r.Text(attrBytes), nil
+}
+
+// Inline tells whether an object's bytes are kept in the table, where [Ledger.Content] reads them.
+func Inline(object string) bool { return isInline(object) }
+
+// sweepLink removes a link that nothing references, and clears the due of one that something does.
+func (s *sweep) sweepLink(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, r store.Row) error {
+	k := linkKey(repo, d)
+	var t txn
+	if r.Num(attrRefs) > 0 {
+		t.update(k, change{remove: []string{attrDue}}, over(attrRefs, 0))
+		return s.l.apply(ctx, now, &t)
+	}
+	rows, err := s.l.read(ctx, blobKey(d), repositoryKey(repo))
+	if err != nil {
+		return err
+	}
+	err = s.l.dropLink(&t, now, repo, d, []store.Row{r, rows[0], rows[1]}, equals(attrRefs, 0), atMost(attrDue, s.horizon.UnixMilli()))
+	if err != nil {
+		return err
+	}
+	if err := s.l.apply(ctx, now, &t); err != nil {
+		return err
+	}
+	s.report.Links++
+	return nil
+}
+
+// sweepBlob condemns a blob without links, and clears the due of one that has some. The object as read is the blob's
+// incarnation: another upload may have become the blob since.
+func (s *sweep) sweepBlob(ctx context.Context, now time.Time, d oci.Digest, r store.Row) error {
+	k, object := blobKey(d), r.Text(attrObject)
+	var t txn
+	if r.Num(attrLinks) > 0 {
+		t.update(k, change{remove: []string{attrDue}}, over(attrLinks, 0))
+		return s.l.apply(ctx, now, &t)
+	}
+	t.remove(k, equals(attrLinks, 0), is(attrObject, object))
+	if isInline(object) {
+		t.remove(contentKey(object))
+	} else {
+		s.l.bury(&t, now, tombstone{object: object, bytes: r.Num(attrSize), why: whyBlob})
+	}
+	if err := s.l.apply(ctx, now, &t); err != nil {
+		return err
+	}
+	s.report.Blobs++
+	if isInline(object) {
+		s.report.Bytes += r.Num(attrSize)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package refcount
+
+import (
+	"fmt"
+	"time"
+
+	"tare/internal/store"
+)
+
+// Attribute names. They are short because a table bills them with every row.
+const (
+	attrFormat    = "f" // int: format version of the row
+	attrDue       = store.AttrDue
+	attrShard     = store.AttrShard
+	attrVersion   = "v"     // string: token of the write that made this incarnation
+	attrState     = "state" // string
+	attrCreated   = "created"
+	attrDigest    = "digest"
+	attrMediaType = "mt"
+	attrSize      = "size"
+	attrExpires   = "expires"
+	attrBefore    = "before" // string: version that a tag had before a move
+	attrGone      = "gone"   // string: token of the deletion that a reverse row went with
+	attrCursor    = "cur"    // int: the manifest holds its first cur edges
+	attrEdges     = "edges"  // bytes: packed edges; int on a manifest row: how many
+	attrTags      = "tags"
+	attrParents   = "parents"
+	attrSubject   = "subject"
+	attrArtifact  = "at"
+	attrPushed    = "pushed"
+	attrUntagged  = "untagged"
+	attrDeletion  = "deletion" // string: token of the deletion that can be undone
+	attrDeleted   = "deleted"  // int: when
+	attrCascade   = "cascade"  // int 1: referrers have still to go
+	attrBody      = "body"     // bytes
+	attrObject    = "object"
+	attrReferrer  = "desc"  // string: descriptor as JSON
+	attrRefs      = "refs"  // int
+	attrLinks     = "links" // int
+	attrBytes     = "bytes" // bytes of a content row; int on a tombstone: how many
+	attrRepo      = "repo"
+	attrOffset    = "off"
+	attrHash      = "hash" // bytes: state of the running hash
+	attrTail      = "tail" // bytes: what came so far of an upload that is still small
+	attrMultipart = "mp"   // string: id of the multipart upload
+	attrParts     = "parts"
+	attrWhy       = "why"
+	attrSince     = "since"
+	attrSecret    = "secret"
+)
+
+// format is the version of every row written today. A reader understands older ones and refuses newer ones.
+const format = 1
+
+func checkFormat(k store.Key, r store.Row) error {
+	if r != nil && r.Num(attrFormat) > format {
+		return &store.Error{Op: "read", Key: k.String(), Outcome: store.ErrCorrupt,
+			Cause: fmt.Errorf("row format %d; this program knows up to %d and must be upgraded", r.Num(attrFormat), format)}
+	}
+	return nil
+}
+
+func text(name, v string) store.Attr {
+	if v == "" {
+		return store.Attr{Name: name}
+	}
+	return store.Attr{Name: name, Value: store.String(v)}
+}
+
+func num(name string, n int64) store.Attr { return store.Attr{Name: name, Value: store.Int(n)} }
+
+func data(name, b string) store.Attr { return store.Attr{Name: name, Value: store.Bytes(b)} }
+
+// row makes a row of the present format that can become due: it always knows its shard, so that an update that sets
+// the due need not.
+func row(k store.Key, attrs ...store.Attr) store.Row {
+	return store.NewRow(append(attrs, num(attrFormat, format), num(attrShard, shardOf(k)))...)
+}
+
+// plainRow makes a row that never becomes due.
+func plainRow(attrs ...store.Attr) store.Row {
+	return store.NewRow(append(attrs, num(attrFormat, format))...)
+}
+
+func due(t time.Time) store.Attr { return num(attrDue, t.UnixMilli()) }
+
+func exists() store.Cond { return store.Cond{Is: store.Present} }
+
+func absent() store.Cond { return store.Cond{Is: store.Absent} }
+
+func is(attr string, v string) store.Cond {
+	return store.Cond{Attr: attr, Is: store.Equal, Value: store.String(v)}
+}
+
+func equals(attr string, n int64) store.Cond {
+	return store.Cond{Attr: attr, Is: store.Equal, Value: store.Int(n)}
+}
+
+func over(attr string, n int64) store.Cond {
+	return store.Cond{Attr: attr, Is: store.Greater, Value: store.Int(n)}
+}
+
+func under(attr string, n int64) store.Cond {
+	return store.Cond{Attr: attr, Is: store.Less, Value: store.Int(n)}
+}
+
+func atMost(attr string, n int64) store.Cond {
+	return store.Cond{Attr: attr, Is: store.LessEqual, Value: store.Int(n)}
+}
+
+func without(attr string) store.Cond { return store.Cond{Attr: attr, Is: store.Absent} }
+
+// fromMilli is the inverse of due; the zero time for 0.
+func fromMilli(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

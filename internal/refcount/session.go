@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package refcount
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"tare/internal/oci"
+	"tare/internal/store"
+)
+
+// Session is an upload that has bytes. While it is open it owns its object.
+type Session struct {
+	ID   string
+	Repo oci.Repository
+	// Tail is all that came, while that is little and no object was begun.
+	Tail string
+	// Object is where the bytes are or will be; "" while Tail holds them.
+	Object string
+	// Multipart and Parts are the object's multipart upload; "" where none was begun.
+	Multipart string
+	Parts     []store.Part
+	// Offset counts the bytes that came and that Hash, the state of the running hash, covers.
+	Offset int64
+	Hash   string
+
+	version string // token of the write that made this state
+}
+
+// States of a session row.
+const stateClosed = "closed" // canceled; the row stays until no request can carry its id any more
+
+// errUploadUnknown is what a session that is not there, not open or of another repository looks like.
+var errUploadUnknown = oci.Errorf(oci.BlobUploadUnknown, "the upload is not known, is finished, or has ended")
+
+func readSession(id string, r store.Row) (Session, error) {
+	s := Session{
+		ID:        id,
+		Repo:      oci.Repository(r.Text(attrRepo)),
+		Tail:      r.Text(attrTail),
+		Object:    r.Text(attrObject),
+		Multipart: r.Text(attrMultipart),
+		Offset:    r.Num(attrOffset),
+		Hash:      r.Text(attrHash),
+		version:   r.Text(attrVersion),
+	}
+	if parts := r.Text(attrParts); parts != "" {
+		if err := json.Unmarshal([]byte(parts), &s.Parts); err != nil {
+			return Session{}, &store.Error{Op: "read", Key: sessionKey(id).String(), Outcome: store.ErrCorrupt, Cause: err}
+		}
+	}
+	return s, nil
+}
+
+// row encodes an open session whose last touch was at now.
+func (s Session) row(now time.Time, m Margins) (store.Row, error) {
+	k := sessionKey(s.ID)
+	attrs := []store.Attr{
+		text(attrState, stateOpen), text(attrVersion, s.version), text(attrRepo, string(s.Repo)),
+		text(attrObject, s.Object), text(attrMultipart, s.Multipart), num(attrOffset, s.Offset),
+		data(attrHash, s.Hash), due(now.Add(m.UploadTTL)),
+	}
+	if s.Tail != "" {
+		attrs = append(attrs, data(attrTail, s.Tail))
+	}
+	if len(s.Parts) > 0 {
+		b, err := json.Marshal(s.Parts)
+		if err != nil {
+			return nil, fmt.Errorf("refcount: session: %w", err)
+		}
+		attrs = append(attrs, data(attrParts, string(b)))
+	}
+	return row(k, attrs...), nil
+}
+
+// Session reads an upload. A session that was never written is the zero Session with its id and repository, and open: a
+// POST writes nothing. Errors: BlobUploadUnknown for one that is closed or belongs to another repository.
+func (l *Ledger) Session(ctx context.Context, repo oci.Repository, id string) (Session, error) {
+	r, err := l.get(ctx, sessionKey(id))
+	if err != nil {
+		return Session{}, err
+	}
+	return openSession(repo, id, r)
+}
+
+// openSession turns a row that was read into a session.
+func openSession(repo oci.Repository, id string, r store.Row) (Session, error) {
+	if r == nil {
+		return Session{ID: id, Repo: repo}, nil
+	}
+	if r.Text(attrState) != stateOpen || r.Text(attrRepo) != string(repo) {
+		return Session{}, errUploadUnknown
+	}
+	return readSession(id, r)
+}
+
+// Begun tells whether the session has a row.
+func (s Session) Begun() bool { return s.version != "" }
+
+// asRead is the condition that the session is as it was read.
+func (s Session) asRead() []store.Cond {
+	if !s.Begun() {
+		return []store.Cond{absent()}
+	}
+	return []store.Cond{is(attrState, stateOpen), is(attrVersion, s.version)}
+}
+
+// Write records what s has become, provided that its row is as it was read, and touches it. It returns the session
+// with the version of this write. A session that names an object names it from then on: no byte is written at a key
+// before Write has recorded it (C1). Refused, because another request was faster: BlobUploadInvalid.
+func (l *Ledger) Write(ctx context.Context, s Session) (Session, error) {
+	return l.writeSession(ctx, s, "")
+}
+
+// Restart is Write for a session whose object may still be written by an earlier request: s names a fresh object and
+// the old one is buried, so that a late put of other bytes lands where nobody reads (C12).
+func (l *Ledger) Restart(ctx context.Context, s Session, old string) (Session, error) {
+	return l.writeSession(ctx, s, old)
+}
+
+// NewObject names an object that was never used before, for a session to write at.
+func (l *Ledger) NewObject() string { return l.newObject() }
+
+func (l *Ledger) writeSession(ctx context.Context, s Session, bury string) (Session, error) {
+	next := s
+	err := l.retry(ctx, func(now time.Time) error {
+		next = s
+		next.version = l.cfg.NewToken()
+		r, err := next.row(now, l.cfg.Margins)
+		if err != nil {
+			return err
+		}
+		var t txn
+		t.put(sessionKey(s.ID), r, s.asRead()...)
+		if bury != "" {
+			l.bury(&t, now, tombstone{object: bury, multipart: true, why: whyRestarted})
+		}
+		return l.commit(ctx, now, &t)
+	})
+	if refused(err) != nil {
+		return Session{}, oci.Errorf(oci.BlobUploadInvalid, "another request is writing to this upload")
+	}
+	return next, err
+}
+
+// Discard ends an upload and hands its object to a tombstone. Its id stays closed until until, when no request can
+// carry it any more. Discarding an upload that has no row closes its id as well. Errors: BlobUploadUnknown when it was
+// closed before or belongs to another repository.
+func (l *Ledger) Discard(ctx context.Context, repo oci.Repository, id string, until time.Time) error {
+	return l.retry(ctx, func(now time.Time) error {
+		s, err := l.Session(ctx, repo, id)
+		if err != nil {
+			return err
+		}
+		k := sessionKey(id)
+		var t txn
+		t.put(k, row(k, text(attrState, stateClosed), text(attrRepo, string(repo)), text(attrVersion, l.cfg.NewToken()),
+			due(until.Add(l.cfg.Margins.MaxStep+2*l.cfg.Margins.Skew))), s.asRead()...)
+		if s.Object != "" {
+			l.bury(&t, now, tombstone{object: s.Object, multipart: true, bytes: s.Offset, why: whyCanceled})
+		}
+		return l.apply(ctx, now, &t)
+	})
+}
+
+// sweepSession ends a session that was not touched for UploadTTL, and forgets a closed one.
+func (s *sweep) sweepSession(ctx context.Context, now time.Time, id string, r store.Row) error {
+	var t txn
+	t.remove(sessionKey(id), is(attrVersion, r.Text(attrVersion)), atMost(attrDue, now.UnixMilli()))
+	if object := r.Text(attrObject); object != "" {
+		s.l.bury(&t, now, tombstone{object: object, multipart: true, bytes: r.Num(attrOffset), why: whyExpired})
+	}
+	if err := s.l.apply(ctx, now, &t); err != nil {
+		return err
+	}
+	s.report.Sessions++
+	return nil
+}
