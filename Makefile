@@ -1,0 +1,43 @@
+# The verbs of daily work. `make` alone prints them.
+
+GO      ?= go
+LISTEN  ?= 127.0.0.1:5000
+DATA    ?= ./data
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# The race detector needs a C compiler. CI has one; a laptop without one still runs every test.
+RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+
+.PHONY: help
+help: ## print this
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: build
+build: ## build bin/tare
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tare ./cmd/tare
+
+.PHONY: run
+run: build ## build and start a registry on 127.0.0.1:5000 with its data in ./data
+	bin/tare serve --listen $(LISTEN) --data $(DATA)
+
+.PHONY: test
+test: ## run the tests: Go alone, a few minutes
+	$(GO) vet ./...
+	$(GO) test $(RACE) -timeout 15m ./...
+
+.PHONY: lint
+lint: ## check style and the arrows between the rooms
+	test -z "$$(gofmt -l cmd internal test)"
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' $$dir | awk '{print $$2}'); do \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-10s} ./$$dir; done; done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+GOLANGCI_LINT := v2.6.2
