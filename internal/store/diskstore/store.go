@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package diskstore keeps a registry's state in one folder of one machine: rows in a bbolt file, objects and the parts
+// of unfinished uploads as files. It is [store.Table], [store.Scanner], [store.Objects] and [store.Multipart] at once.
+//
+// What it assumes: a sync that succeeded survives a power cut; a rename is atomic; all of the folder is one file
+// system; nobody else writes in the folder. A sync that fails means that nothing written since the last one can be
+// believed, and asking again would only hear that all is well: the store then refuses every call, [Store.Failed] tells,
+// and the process has to end. What the next one finds on the disk is what was acknowledged.
+//
+// It never blocks readers for writers, or one object for another. Commits go through one goroutine, which applies all
+// that wait at once and syncs once for them.
+package diskstore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"tare/internal/clock"
+	"tare/internal/store"
+)
+
+// Options are what can be chosen about a store. The zero value is a good one.
+type Options struct {
+	// Clock judges [store.Tx.Before] and the age of tokens. Nil: the system's.
+	Clock clock.Clock
+
+	// MapSize is how much address space is set aside for the table, in bytes. A table that outgrows it works on, but
+	// each time it grows by another part, commits wait for all reads under way. 0: 16 GiB, on 32 bits 256 MiB.
+	MapSize int64
+
+	// Headroom is how many bytes of the table's file are kept free for transactions that free space, for when the disk
+	// is full. 0: 8 MiB.
+	Headroom int64
+}
+
+// Store is an open data folder. All methods are safe for concurrent use.
+type Store struct {
+	folder    *folder
+	sync      *syncer
+	engine    *engine
+	committer *committer
+	buffers   sync.Pool // *[bufferSize]byte
+	temps     atomic.Int64
+
+	uploadsMu sync.Mutex // guards uploads, and users in each
+	uploads   map[string]*upload
+
+	failed   chan struct{} // closed when the store is dead
+	failOnce sync.Once
+	cause    error // why; written before failed is closed
+
+	closed atomic.Bool
+	calls  sync.RWMutex // read-locked by each call, so that Close waits for them
+}
+
+var (
+	_ store.Table     = (*Store)(nil)
+	_ store.Scanner   = (*Store)(nil)
+	_ store.Objects   = (*Store)(nil)
+	_ store.Multipart = (*Store)(nil)
+)
+
+// Open opens the data folder dir, and makes it where it is absent or empty. A folder that is open elsewhere is
+// [ErrLocked], at once; one of another format [ErrVersion]; one with other content [ErrForeign], and is left as it is.
+// What a crash left half-written goes. The store has to be closed.
+func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, &syncer{}) }
+
+func open(dir string, opts Options, syncs *syncer) (_ *Store, err error) {
+	if opts.Clock == nil {
+		opts.Clock = clock.System{}
+	}
+	if opts.MapSize == 0 {
+		opts.MapSize = defaultMapSize()
+	}
+	if opts.Headroom == 0 {
+		opts.Headroom = defaultHeadroom
+	}
+	s := &Store{
+		sync:    syncs,
+		buffers: sync.Pool{New: func() any { return new([bufferSize]byte) }},
+		uploads: make(map[string]*upload),
+		failed:  make(chan struct{}),
+	}
+	if s.folder, err = openFolder(dir, syncs); err != nil {
+		return nil, err
+	}
+	if s.engine, err = openTable(s.folder, opts, s.failed); err != nil {
+		return nil, errors.Join(err, s.folder.close())
+	}
+	s.committer = newCommitter(s.engine, opts.Clock, s.die)
+	go s.committer.run()
+	return s, nil
+}
+
+// openTable opens the table of a locked folder, makes it in a new one, and makes the folder complete.
+func openTable(f *folder, opts Options, dead <-chan struct{}) (*engine, error) {
+	if _, err := os.Stat(f.join(tableName)); errors.Is(err, fs.ErrNotExist) {
+		temp := f.join(tempName, tableName)
+		if err := makeTable(temp); err != nil {
+			return nil, err
+		}
+		if err := f.rename(temp, f.join(tableName)); err != nil {
+			return nil, err
+		}
+	}
+	e, err := openEngine(f, opts, dead)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.complete(); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// Close ends the store: it waits for the calls that are under way, then gives the folder back. Later calls are
+// ErrUnavailable. Readers of objects stay good. To close twice does nothing.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	s.committer.stop()
+	return errors.Join(s.engine.close(), s.folder.close())
+}
+
+// Failed returns a channel that is closed when the disk has failed and the store is dead: every call is refused from
+// then on, and the process has to end. [Store.Err] tells why.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Err returns why the store is dead, nil while it is not.
+func (s *Store) Err() error {
+	select {
+	case <-s.failed:
+		return s.cause
+	default:
+		return nil
+	}
+}
+
+// die makes the store dead where err is a failure, and returns err.
+func (s *Store) die(err error) error {
+	if f, ok := errors.AsType[*failure](err); ok {
+		s.failOnce.Do(func() {
+			s.cause = f
+			close(s.failed)
+		})
+	}
+	return err
+}
+
+// enter begins a call, which then has to leave.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.Err() != nil {
+		return errFailed
+	}
+	if s.closed.Load() {
+		return errClosed
+	}
+	s.calls.RLock()
+	if s.closed.Load() {
+		s.calls.RUnlock()
+		return errClosed
+	}
+	return nil
+}
+
+func (s *Store) leave() { s.calls.RUnlock() }
+
+// Free returns how many bytes the file system of the folder has left.
+func (s *Store) Free() (int64, error) {
+	n, err := s.folder.available()
+	return n, wrap("free", "", err)
+}
+
+// Stats is what a store has done and holds.
+type Stats struct {
+	Commits    int64 // transactions applied
+	Groups     int64 // syncs of the table that they shared
+	Syncs      int64 // calls that made something durable, the groups' included
+	TableBytes int64 // length of the table's file, the headroom included
+	FreeBytes  int64 // of these, what holds nothing and will be used before the file grows
+}
+
+// Stats returns the figures of this process; those of the table are of the last commit.
+func (s *Store) Stats() (Stats, error) {
+	if err := s.enter(context.Background()); err != nil {
+		return Stats{}, wrap("stats", "", err)
+	}
+	defer s.leave()
+	size, free, err := s.engine.size()
+	return Stats{
+		Commits:    s.committer.applied.Load(),
+		Groups:     s.committer.groups.Load(),
+		Syncs:      s.sync.count.Load(),
+		TableBytes: size,
+		FreeBytes:  free,
+	}, wrap("stats", "", err)
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diskstore
+
+import (
+	"bytes"
+	"context"
+
+	"tare/internal/store"
+)
+
+// Get implements [store.Table]. The batch is of one moment, which is more than the contract promises.
+func (s *Store) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error) {
+	if err := store.ValidateGet(keys); err != nil {
+		return nil, err
+	}
+	rows := make([]store.Row, len(keys))
+	var key []byte
+	err := s.read(ctx, func(r reader) (err error) {
+		for i, k := range keys {
+			key = appendKey(key[:0], k)
+			if rows[i], _, err = r.row(key); err != nil {
+				return wrap("get", k.String(), err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap("get", "", err)
+	}
+	return rows, nil
+}
+
+// read calls fn with the rows, unless the store is closed or dead.
+func (s *Store) read(ctx context.Context, fn func(reader) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.engine.view(ctx, fn)
+}
+
+// Query implements [store.Table]. Its cost is that of the page, whatever the size of the partition.
+func (s *Store) Query(ctx context.Context, q store.Query) (store.Page, error) {
+	if err := q.Validate(); err != nil {
+		return store.Page{}, err
+	}
+	partition := appendPK(nil, q.PK)
+	within := append(bytes.Clone(partition), q.Prefix...)
+	after := append(bytes.Clone(partition), q.After...)
+	return s.page(ctx, "query", q.PK, within, after, q.Limit)
+}
+
+// Scan implements [store.Scanner]. The order is that of the keys.
+func (s *Store) Scan(ctx context.Context, after store.Key, limit int) (store.Page, error) {
+	if err := store.ValidateLimit("scan", limit); err != nil {
+		return store.Page{}, err
+	}
+	return s.page(ctx, "scan", after.String(), nil, appendKey(nil, after), limit)
+}
+
+// page reads the rows whose encoded keys begin with within and come after the given one.
+func (s *Store) page(ctx context.Context, op, name string, within, after []byte, limit int) (page store.Page, err error) {
+	from := within
+	if bytes.Compare(after, within) > 0 {
+		from = after
+	}
+	err = s.read(ctx, func(r reader) error {
+		size := 0
+		cursor := r.rows.Cursor()
+		for k, v := cursor.Seek(from); k != nil && bytes.HasPrefix(k, within); k, v = cursor.Next() {
+			if bytes.Equal(k, after) {
+				continue
+			}
+			if len(page.Items) == limit {
+				page.More = true
+				return nil
+			}
+			item, err := decodeItem(k, v)
+			if err != nil {
+				return err
+			}
+			if size += item.Row.Size(item.Key); size > store.MaxPage && len(page.Items) > 0 {
+				page.More = true
+				return nil
+			}
+			page.Items = append(page.Items, item)
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Page{}, wrap(op, name, err)
+	}
+	return page, nil
+}
+
+func decodeItem(k, v []byte) (item store.Item, err error) {
+	if item.Key, err = decodeKey(k); err != nil {
+		return item, err
+	}
+	item.Row, err = decodeRow(k, v)
+	return item, wrap("read", item.Key.String(), err)
+}
+
+// Due implements [store.Table]. The index is never behind.
+func (s *Store) Due(ctx context.Context, shard int, until int64, after store.DueKey, limit int) ([]store.DueKey, error) {
+	if err := store.ValidateLimit("due", limit); err != nil {
+		return nil, err
+	}
+	within := appendShard(nil, int64(shard))
+	from := within
+	if after != (store.DueKey{}) {
+		from = appendDue(nil, int64(shard), after.Due, appendKey(nil, after.Key))
+	}
+	var page []store.DueKey
+	err := s.read(ctx, func(r reader) error {
+		cursor := r.due.Cursor()
+		for k, _ := cursor.Seek(from); k != nil && bytes.HasPrefix(k, within) && len(page) < limit; k, _ = cursor.Next() {
+			d, err := decodeDue(k)
+			if err != nil {
+				return err
+			}
+			if d.Due > until {
+				return nil
+			}
+			if d != after {
+				page = append(page, d)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap("due", "", err)
+	}
+	return page, nil
+}
+
+// Commit implements [store.Table]. Once the transaction is sent, ctx is not looked at any more: the outcome is known
+// when the disk has synced, and nobody need ask again.
+func (s *Store) Commit(ctx context.Context, tx store.Tx) error {
+	if err := tx.Validate(); err != nil {
+		return err
+	}
+	if err := s.enter(ctx); err != nil {
+		return wrap("commit", tx.Ops[0].Key.String(), err)
+	}
+	defer s.leave()
+	return wrap("commit", tx.Ops[0].Key.String(), s.committer.commit(&tx))
+}
