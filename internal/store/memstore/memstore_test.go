@@ -46,3 +46,10 @@ func TestMultipart(t *testing.T) { storetest.TestMultipart(t, openBuckets(memsto
 func TestMultipartWithMinPart(t *testing.T) {
 	storetest.TestMultipart(t, openBuckets(memstore.Options{MinPart: 500}))
 }
+
+func BenchmarkTable(b *testing.B)   { storetest.BenchmarkTable(b, openTables(memstore.Options{})) }
+func BenchmarkObjects(b *testing.B) { storetest.BenchmarkObjects(b, openBuckets(memstore.Options{})) }
+
+func BenchmarkMultipart(b *testing.B) {
+	storetest.BenchmarkMultipart(b, openBuckets(memstore.Options{}))
+}

@@ -51,6 +51,7 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader, size int64) er
 // readExactly reads size bytes and sees that r then ends.
 func readExactly(ctx context.Context, r io.Reader, size int64) ([]byte, error) {
 	var b bytes.Buffer
+	b.Grow(int(min(size, 1<<20)) + bytes.MinRead) // an announced size is no reason to take that much
 	n, err := io.Copy(&b, io.LimitReader(contextReader{ctx, r}, size+1))
 	switch {
 	case err != nil:
