@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocihttp
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+
+	"tare/internal/oci"
+)
+
+// body is a request's body. It gives up on a client that sends nothing for the stall timeout, counts, and remembers how
+// reading ended: whoever was given it may wrap the error, and the client must be told that the fault was its own.
+type body struct {
+	src       io.Reader
+	deadlines *deadlines
+	want      int64 // bytes that a Content-Range promised where there was no Content-Length; 0: nothing was promised
+	n         int64 // bytes read
+	err       error
+}
+
+// Read reads on. A body of another length than was promised ends with an error.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.want > 0 && int64(len(p)) > b.want-b.n+1 {
+		p = p[:b.want-b.n+1]
+	}
+	b.deadlines.extendRead()
+	n, err := b.src.Read(p)
+	b.n += int64(n)
+	if b.want > 0 && (b.n > b.want || err == io.EOF && b.n < b.want) {
+		n -= int(max(b.n-b.want, 0))
+		err = oci.Errorf(oci.SizeInvalid, "the body and its Content-Range differ in length")
+	}
+	if err != nil {
+		b.err = err
+		b.deadlines.releaseRead()
+	}
+	return n, err
+}
+
+// failure is what the client is told where its body broke off; nil where it did not.
+func (b *body) failure() *oci.Error {
+	var e *oci.Error
+	switch {
+	case b.err == nil || b.err == io.EOF:
+		return nil
+	case errors.As(b.err, &e):
+		return e
+	case errors.Is(b.err, os.ErrDeadlineExceeded):
+		e = oci.Errorf(oci.SizeInvalid, "no byte of the body came for %v, after %d", b.deadlines.stall, b.n)
+	default:
+		e = oci.Errorf(oci.SizeInvalid, "the body broke off after %d bytes", b.n)
+	}
+	e.Cause = b.err
+	return e
+}
+
+// maxDrain is how much of a body is read that nobody wants.
+const maxDrain = 8 << 20
+
+// drain reads what is left of a body before an error is answered: many clients do not look for an answer while they
+// send, some fail when the connection closes under them, and one of them (regclient) then sends corrupt data. A body
+// that is too long for that is left, as is one that the client has not begun to send.
+func (b *body) drain(r *http.Request) {
+	if r.ContentLength-b.n > maxDrain || b.n == 0 && r.Header.Get("Expect") != "" {
+		return
+	}
+	// The answer is the same whether this succeeds or not.
+	_, _ = io.CopyN(io.Discard, b, maxDrain)
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocihttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"tare/internal/oci"
+)
+
+// clientGone stands for a client that went away. It is never sent.
+const clientGone oci.Code = "CLIENT_GONE"
+
+// statusOf is the table of statuses. A code that is not in it is taken for Internal.
+func statusOf(code oci.Code) int {
+	switch code {
+	case oci.BlobUploadInvalid, oci.DigestInvalid, oci.ManifestInvalid, oci.NameInvalid, oci.SizeInvalid, oci.TagInvalid, oci.PaginationInvalid:
+		return http.StatusBadRequest
+	case oci.Unauthorized:
+		return http.StatusUnauthorized
+	case oci.Denied:
+		return http.StatusForbidden
+	case oci.BlobUnknown, oci.BlobUploadUnknown, oci.ManifestBlobUnknown, oci.ManifestUnknown, oci.NameUnknown:
+		return http.StatusNotFound
+	case oci.Unsupported, oci.InUse:
+		return http.StatusMethodNotAllowed
+	case oci.PreconditionFailed:
+		return http.StatusPreconditionFailed
+	case oci.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case oci.RangeInvalid:
+		return http.StatusRequestedRangeNotSatisfiable
+	case oci.TooManyRequests:
+		return http.StatusTooManyRequests
+	case clientGone:
+		return 499
+	case oci.Unavailable:
+		return http.StatusServiceUnavailable
+	case oci.NoSpace:
+		return http.StatusInsufficientStorage
+	}
+	return http.StatusInternalServerError
+}
+
+// panicked is the error of a handler that panicked.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+// guarded serves the request and turns a panic into an error.
+func (h *Handler) guarded(x *exchange) (err error) {
+	defer func() {
+		if v := recover(); v == http.ErrAbortHandler {
+			panic(v)
+		} else if v != nil {
+			err = &panicked{v, debug.Stack()}
+		}
+	}()
+	return h.serve(x)
+}
+
+// failure tells what an error means for the client; its Cause is for the log.
+func (x *exchange) failure(err error) *oci.Error {
+	if e := x.body.failure(); e != nil {
+		return e
+	}
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if x.r.Context().Err() != nil && ended || x.status != 0 && connectionLost(err) {
+		return &oci.Error{Code: clientGone, Cause: err}
+	}
+	var e *oci.Error
+	switch {
+	case errors.As(err, &e) && statusOf(e.Code) != http.StatusInternalServerError:
+		return e
+	case ended:
+		return &oci.Error{Code: oci.Unavailable, Cause: err}
+	}
+	return &oci.Error{Code: oci.Internal, Cause: err}
+}
+
+// connectionLost tells whether writing an answer failed because its reader is gone or takes nothing more.
+func connectionLost(err error) bool {
+	var e *net.OpError
+	return errors.As(err, &e) && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed))
+}
+
+// retryAfter is when clients are asked to come back where an error does not say it.
+const retryAfter = time.Second
+
+// writeError answers with an error, in the format of the specification ("Error Codes"), unless an answer is under way.
+func (h *Handler) writeError(x *exchange, e *oci.Error) {
+	if x.status != 0 {
+		x.cut = true
+		return
+	}
+	if e.Code == clientGone {
+		x.cut = true
+		x.status = statusOf(clientGone)
+		return
+	}
+	x.body.drain(x.r)
+	for _, name := range []string{"Etag", "Docker-Content-Digest", "Content-Type", "Content-Length"} {
+		delete(x.Header(), name) // they were about what was asked for
+	}
+	message := e.Message
+	switch e.Code {
+	case oci.Internal:
+		message = "internal error; the registry's log has more under the request id " + x.id
+	case oci.Unauthorized:
+		if h.access != nil {
+			x.Header().Set("WWW-Authenticate", h.access.Challenge(x.r))
+		}
+	case oci.Unavailable, oci.TooManyRequests:
+		after := e.RetryAfter
+		if after <= 0 {
+			after = retryAfter
+		}
+		x.Header().Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+		if message == "" {
+			message = "the registry cannot do this now; try again"
+		}
+	case oci.InUse:
+		x.Header().Set("Allow", x.target.route.allow())
+	}
+	type entry struct {
+		Code    oci.Code `json:"code"`
+		Message string   `json:"message"`
+		Detail  any      `json:"detail,omitempty"`
+	}
+	var answer struct {
+		Errors [1]entry `json:"errors"`
+	}
+	answer.Errors[0] = entry{e.Code, message, e.Detail}
+	if err := x.writeJSON(statusOf(e.Code), "application/json", answer); err != nil {
+		// Only a client that is gone fails to take it, and it was told nothing that is now wrong.
+		x.cut = true
+	}
+}
+
+// report observes and logs a request at its end: the only place where an error is logged.
+func (h *Handler) report(x *exchange, failure *oci.Error, start time.Time) {
+	d := h.clock.Now().Sub(start)
+	method := x.r.Method
+	switch method {
+	case "GET", "HEAD", "PUT", "POST", "PATCH", "DELETE":
+	default:
+		method = "other"
+	}
+	if h.observe != nil {
+		h.observe(Observation{method, x.target.route.String(), x.status, x.body.n, x.out, d})
+	}
+	level := h.level
+	if failure != nil {
+		switch failure.Code {
+		case oci.Internal:
+			level = slog.LevelError
+		case oci.Unavailable, oci.NoSpace:
+			level = max(level, slog.LevelWarn)
+		}
+	}
+	ctx := x.r.Context()
+	if !h.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := append(make([]slog.Attr, 0, 14), slog.String("request", x.id), slog.String("method", method),
+		slog.String("route", x.target.route.String()), slog.Int("status", x.status),
+		slog.Int64("in", x.body.n), slog.Int64("out", x.out), slog.Duration("duration", d), slog.String("remote", x.r.RemoteAddr))
+	if x.caller.Name != "" {
+		attrs = append(attrs, slog.String("caller", x.caller.Name))
+	}
+	if x.target.name != "" {
+		attrs = append(attrs, slog.String("repository", clip(x.target.name)))
+	}
+	// An upload's id is as good as a key to it.
+	if x.target.ref != "" && x.target.route != routeUpload {
+		attrs = append(attrs, slog.String("reference", clip(x.target.ref)))
+	}
+	if x.target.route == routeUnknown {
+		attrs = append(attrs, slog.String("path", clip(x.r.URL.Path)))
+	}
+	if failure != nil {
+		attrs = append(attrs, slog.String("code", string(failure.Code)), slog.String("error", failure.Error()))
+	}
+	h.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// clip shortens what a client sent, for a message.
+func clip(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "…"
+	}
+	return s
+}

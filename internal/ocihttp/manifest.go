@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocihttp
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tare/internal/oci"
+)
+
+// headManifest tells of a manifest.
+func (h *Handler) headManifest(x *exchange) error {
+	ref, err := oci.ParseReference(x.target.ref)
+	if err != nil {
+		return err
+	}
+	d, err := h.reg.ResolveManifest(x.r.Context(), x.repo, ref)
+	if err != nil {
+		return err
+	}
+	if x.describe(d) {
+		return x.writeEmpty(http.StatusNotModified)
+	}
+	x.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// getManifest sends a manifest. What the client accepts is not looked at: a manifest has one form, the pushed one.
+func (h *Handler) getManifest(x *exchange) error {
+	ref, err := oci.ParseReference(x.target.ref)
+	if err != nil {
+		return err
+	}
+	c, err := h.reg.Manifest(x.r.Context(), x.repo, ref)
+	if err != nil {
+		return err
+	}
+	if x.describe(c.Descriptor) {
+		return x.writeEmpty(http.StatusNotModified)
+	}
+	x.WriteHeader(http.StatusOK)
+	x.extendWrite()
+	_, err = x.WriteString(c.Body)
+	return err
+}
+
+// describe sets the headers of content and tells whether the client has it already.
+func (x *exchange) describe(d oci.Descriptor) (known bool) {
+	header := x.Header()
+	mediaType := d.MediaType
+	if mediaType == "" {
+		mediaType = oci.MediaTypeBlob
+	}
+	values := &[...]string{string(d.Digest), `"` + string(d.Digest) + `"`, mediaType, strconv.FormatInt(d.Size, 10)}
+	header["Docker-Content-Digest"] = values[0:1:1]
+	header["Etag"] = values[1:2:2]
+	if noneMatch(x.r.Header, d.Digest) {
+		return true
+	}
+	header["Content-Type"] = values[2:3:3]
+	header["Content-Length"] = values[3:4:4]
+	return false
+}
+
+// maxTags is how many tags one push by digest may set. The specification asks for at least as many.
+const maxTags = 10
+
+// putManifest stores a manifest.
+func (h *Handler) putManifest(x *exchange) error {
+	push, err := x.manifestPush()
+	if err != nil {
+		return err
+	}
+	d, err := h.reg.PushManifest(x.r.Context(), x.repo, push)
+	if err != nil {
+		return err
+	}
+	header := x.Header()
+	if subject := subjectOf(push); subject != "" {
+		header.Set("OCI-Subject", string(subject))
+	}
+	if push.Digest != "" {
+		for _, t := range push.Tags {
+			header.Add("OCI-Tag", string(t))
+		}
+	}
+	return x.created(target{routeManifest, string(x.repo), string(d.Digest)}, d.Digest)
+}
+
+// manifestPush reads what is to be pushed, the body last.
+func (x *exchange) manifestPush() (push oci.ManifestPush, err error) {
+	ref, err := oci.ParseReference(x.target.ref)
+	if err != nil {
+		return push, err
+	}
+	if push.IfMatch, push.IfAbsent, err = putConditions(x.r.Header, ref); err != nil {
+		return push, err
+	}
+	push.Digest = ref.Digest
+	if ref.Tag != "" {
+		push.Tags = []oci.Tag{ref.Tag}
+	} else if push.Tags, err = parseTags(x.r.URL.Query()["tag"]); err != nil {
+		return push, err
+	}
+	mediaType, _, _ := strings.Cut(x.r.Header.Get("Content-Type"), ";")
+	push.MediaType = strings.TrimSpace(mediaType)
+	push.Body, err = x.readManifest()
+	return push, err
+}
+
+// parseTags reads the tag parameters of a push by digest.
+func parseTags(values []string) ([]oci.Tag, error) {
+	if len(values) > maxTags {
+		return nil, oci.Errorf(oci.TooLarge, "%d tags in one request, more than %d", len(values), maxTags)
+	}
+	var tags []oci.Tag
+	for _, v := range values {
+		t, err := oci.ParseTag(v)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(tags, t) {
+			tags = append(tags, t)
+		}
+	}
+	return tags, nil
+}
+
+// readManifest reads a body that has to be a manifest. Room is made as bytes come, not as they are announced.
+func (x *exchange) readManifest() ([]byte, error) {
+	if n := x.r.ContentLength; n > oci.MaxManifest {
+		return nil, oci.Errorf(oci.TooLarge, "the manifest has %d bytes, more than %d", n, oci.MaxManifest)
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(max(x.r.ContentLength, 0), 64<<10)) + bytes.MinRead)
+	if _, err := b.ReadFrom(io.LimitReader(&x.body, oci.MaxManifest+1)); err != nil {
+		return nil, err
+	}
+	if b.Len() > oci.MaxManifest {
+		return nil, oci.Errorf(oci.TooLarge, "the manifest has more than %d bytes", oci.MaxManifest)
+	}
+	return b.Bytes(), nil
+}
+
+// subjectOf returns the subject of a manifest that has been accepted, "" where it has none. Most have none, and show it
+// by not having the word.
+func subjectOf(push oci.ManifestPush) oci.Digest {
+	if !bytes.Contains(push.Body, []byte("subject")) && !bytes.Contains(push.Body, []byte(`\u`)) {
+		return ""
+	}
+	m, err := oci.ParseManifest(push.Body, push.MediaType)
+	if err != nil || m.Subject == nil {
+		return ""
+	}
+	return m.Subject.Digest
+}
+
+// deleteManifest removes a tag, or a manifest with its tags.
+func (h *Handler) deleteManifest(x *exchange) error {
+	ref, err := oci.ParseReference(x.target.ref)
+	if err != nil {
+		return err
+	}
+	if ref.Tag != "" {
+		err = h.reg.DeleteTag(x.r.Context(), x.repo, ref.Tag)
+	} else {
+		err = h.reg.DeleteManifest(x.r.Context(), x.repo, ref.Digest)
+	}
+	if err != nil {
+		return err
+	}
+	return x.writeEmpty(http.StatusAccepted)
+}
+
+// created answers that something is now where the target says.
+func (x *exchange) created(t target, d oci.Digest) error {
+	header := x.Header()
+	header["Location"] = []string{t.path()}
+	header["Docker-Content-Digest"] = []string{string(d)}
+	return x.writeEmpty(http.StatusCreated)
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocihttp
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// response is a ResponseWriter that remembers what was sent. It passes on ReadFrom, by which the kernel sends files.
+type response struct {
+	http.ResponseWriter
+	status int   // 0 until the header is sent
+	out    int64 // bytes of the body
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader sends the header. Informational ones are not remembered.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends a part of the body.
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.out += int64(n)
+	return n, err
+}
+
+// WriteString sends a part of the body.
+func (w *response) WriteString(s string) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.WriteString(w.ResponseWriter, s)
+	w.out += int64(n)
+	return n, err
+}
+
+// ReadFrom sends what src holds. It calls the wrapped writer's ReadFrom where there is one.
+func (w *response) ReadFrom(src io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.Copy(w.ResponseWriter, src)
+	w.out += n
+	return n, err
+}
+
+// writeEmpty answers without a body. The length is told because clients make room for a body of unknown length.
+func (x *exchange) writeEmpty(status int) error {
+	if status != http.StatusNoContent && status != http.StatusNotModified {
+		x.Header()["Content-Length"] = []string{"0"}
+	}
+	x.WriteHeader(status)
+	return nil
+}
+
+// writeJSON answers with v. An error has no body when it answers HEAD.
+func (x *exchange) writeJSON(status int, contentType string, v any) error {
+	if x.r.Method == http.MethodHead && status >= http.StatusBadRequest {
+		return x.writeEmpty(status)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding an answer: %w", err)
+	}
+	header := x.Header()
+	header["Content-Type"] = []string{contentType}
+	header["Content-Length"] = []string{strconv.Itoa(len(b))}
+	x.WriteHeader(status)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	x.extendWrite()
+	_, err = x.Write(b)
+	return err
+}
