@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package refcount_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tare/internal/oci"
+	"tare/internal/refcount"
+	"tare/internal/store"
+
+	"github.com/opencontainers/go-digest"
+)
+
+func TestMarginsAreChecked(t *testing.T) {
+	if err := refcount.DefaultMargins().Check(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*refcount.Margins){
+		"Lease":          func(m *refcount.Margins) { m.Lease = m.MaxStep - 1 },
+		"Grace":          func(m *refcount.Margins) { m.Grace = m.Lease + m.MaxStep + 2*m.Skew - 1 },
+		"UndoWindow":     func(m *refcount.Margins) { m.UndoWindow = m.Grace - m.MaxStep - 2*m.Skew + 1 },
+		"UploadTTL":      func(m *refcount.Margins) { m.UploadTTL = m.MaxPut },
+		"TombstoneDelay": func(m *refcount.Margins) { m.TombstoneDelay = m.MaxPut + m.MaxStep },
+		"StageLease":     func(m *refcount.Margins) { m.StageLease = m.MaxStep },
+		"CloseGrace":     func(m *refcount.Margins) { m.CloseGrace = m.MaxStep },
+		"MaxStep":        func(m *refcount.Margins) { m.MaxStep = 0 },
+		"Skew":           func(m *refcount.Margins) { m.Skew = -1 },
+		"Untagged":       func(m *refcount.Margins) { m.Untagged = -1 },
+		"History":        func(m *refcount.Margins) { m.History = m.MaxStep },
+		"URLLife":        func(m *refcount.Margins) { m.URLLife = m.TombstoneDelay },
+	} {
+		m := refcount.DefaultMargins()
+		change(&m)
+		if err := m.Check(); err == nil {
+			t.Errorf("a wrong %s passes", name)
+		}
+	}
+}
+
+func TestWaitingSaysWhatAndWhy(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	lone := w.upload(repo, big)
+	d, err := w.push(repo, "a", []oci.Tag{"v1"}, links(w.upload(repo, big+"2")))
+	w.must(err)
+	w.must(w.DeleteManifest(ctx, repo, d))
+	_, err = w.Write(ctx, refcount.Session{ID: "up", Repo: repo, Object: w.NewObject(), Offset: 7})
+	w.must(err)
+	_, err = w.push(repo, "b", []oci.Tag{"pr"}, func(p *refcount.Push) { p.Expires = w.clock.Now().Add(time.Hour) })
+	w.must(err)
+	seen := map[string]refcount.Waiting{}
+	w.must(w.Waiting(ctx, func(x refcount.Waiting) bool { seen[x.Kind+" "+x.Name] = x; return true }))
+	for name, bytes := range map[string]int64{
+		"blob in repository " + string(lone): int64(len(big)),
+		"manifest " + string(d):              int64(len(`{"name":"a"}`)),
+		"upload up":                          7,
+		"tag pr":                             0,
+	} {
+		x, ok := seen[name]
+		if !ok || x.Bytes != bytes || x.Why == "" || !x.Until.After(w.clock.Now()) {
+			t.Errorf("%s: %+v, %v", name, x, ok)
+		}
+	}
+	if len(seen) != 5 { // and the other blob
+		t.Errorf("%d things wait: %v", len(seen), seen)
+	}
+	n := 0
+	w.must(w.Waiting(ctx, func(refcount.Waiting) bool { n++; return false }))
+	if n != 1 {
+		t.Errorf("visited %d after it was told to stop", n)
+	}
+}
+
+func TestSizeTellsSharedFromExclusive(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	own, shared := w.upload(repo, "own"), w.upload(repo, "shared")
+	if ok, err := w.Mount(ctx, "other", shared, repo); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	_, err := w.push(repo, "a", []oci.Tag{"v1", "v2"}, links(own, shared))
+	w.must(err)
+	got, err := w.Size(ctx, repo)
+	w.must(err)
+	if want := (refcount.Size{Blobs: 2, Bytes: 9, Exclusive: 3, Manifests: 1, Tags: 2}); got != want {
+		t.Fatalf("got %+v, want %+v", got, want)
+	}
+	if got, err := w.Size(ctx, "none"); err != nil || got != (refcount.Size{}) {
+		t.Fatal(got, err)
+	}
+}
+
+func TestSecretIsMadeOnce(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	first, err := w.Secret(ctx, "upload")
+	w.must(err)
+	again, err := w.Secret(ctx, "upload")
+	w.must(err)
+	another, err := w.Secret(ctx, "other")
+	w.must(err)
+	if len(first) != 32 || string(first) != string(again) || string(first) == string(another) {
+		t.Fatal("a secret changed, or two are the same")
+	}
+}
+
+func TestRestartTakesAFreshObject(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	s, err := w.Write(ctx, refcount.Session{ID: "up", Repo: repo, Object: w.NewObject()})
+	w.must(err)
+	slow := s // an earlier request is still putting at its object
+	s.Object = w.NewObject()
+	s, err = w.Restart(ctx, s, slow.Object)
+	w.must(err)
+	w.audit()
+	w.must(w.store.Put(ctx, s.Object, strings.NewReader(big), int64(len(big))))
+	d := digest.FromString(big)
+	w.must(w.Finish(ctx, s, d, int64(len(big))))
+	w.must(w.store.Put(ctx, slow.Object, strings.NewReader("other bytes"), 11))
+	w.audit()
+	w.must(w.Finish(ctx, slow, d, 11)) // its session is gone; the blob is there, with the other's bytes
+	link, err := w.Look(ctx, repo, d)
+	w.must(err)
+	if link.Object != s.Object {
+		t.Fatalf("the blob is at %s, not at %s", link.Object, s.Object)
+	}
+	w.settle()
+	w.audit()
+	if n := w.objects(); n != 0 {
+		t.Fatalf("%d objects are left", n)
+	}
+}
+
+func TestNewerFormatIsRefused(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	d := w.upload(repo, big)
+	k := store.Key{PK: "l#" + string(repo), SK: string(d)}
+	w.must(w.store.Commit(ctx, store.Tx{Token: "t", Ops: []store.Op{{
+		Key: k, Kind: store.OpUpdate, Set: []store.Attr{{Name: "f", Value: store.Int(2)}},
+	}}}))
+	if _, err := w.Look(ctx, repo, d); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "upgraded") {
+		t.Fatal(err)
+	}
+	w.clock.Advance(25 * time.Hour)
+	rep, err := w.Sweep(ctx, refcount.SweepOptions{})
+	w.must(err)
+	if rep.Failed != 1 {
+		t.Fatalf("%+v", rep)
+	}
+}
+
+func TestSweepStopsAtItsLimit(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	for i := range 20 {
+		w.upload(repo, fmt.Sprint(big, i))
+	}
+	w.clock.Advance(25 * time.Hour)
+	rep, err := w.Sweep(ctx, refcount.SweepOptions{Limit: 5})
+	w.must(err)
+	if rep.Looked != 5 || !rep.Left {
+		t.Fatalf("%+v", rep)
+	}
+	w.audit()
+}
+
+func TestRuleTurnedOffClearsItsDues(t *testing.T) {
+	w := newWorld(t, func(c *refcount.Config) { c.Margins.Untagged = time.Hour })
+	ctx := context.Background()
+	d, err := w.push(repo, "a", nil)
+	w.must(err)
+	l, err := refcount.New(refcount.Stores{Table: w.store, Objects: w.store, Parts: w.store}, w.clock,
+		refcount.Config{Margins: refcount.DefaultMargins(), NewToken: seededTokens(3)})
+	w.must(err)
+	w.Ledger = l
+	w.settle()
+	if _, err := w.FindManifest(ctx, repo, d); err != nil {
+		t.Fatal(err)
+	}
+	w.must(w.Waiting(ctx, func(x refcount.Waiting) bool { t.Errorf("%+v waits", x); return true }))
+}
+
+func TestLookRenewsAnUntaggedManifest(t *testing.T) {
+	w := newWorld(t, func(c *refcount.Config) { c.Margins.Untagged = time.Hour })
+	ctx := context.Background()
+	d, err := w.push(repo, "a", nil)
+	w.must(err)
+	for range 5 {
+		w.clock.Advance(20 * time.Hour)
+		w.sweep()
+		_, err := w.FindManifest(ctx, repo, d)
+		w.must(err)
+	}
+	w.clock.Advance(20 * time.Hour)
+	_, err = w.push(repo, "a", nil) // a push that finds it there promises as much
+	w.must(err)
+	w.clock.Advance(w.Margins().Lease)
+	w.sweep()
+	_, err = w.push(repo, "index", []oci.Tag{"v1"}, children(d))
+	w.must(err)
+	w.settle()
+	w.audit()
+	_, err = w.FindManifest(ctx, repo, d)
+	w.must(err)
+}
+
+// TestAuditFindsDamage plants each kind of damage that the audit knows.
+func TestAuditFindsDamage(t *testing.T) {
+	ctx := context.Background()
+	for _, tc := range []struct {
+		name, want string
+		damage     func(w *world, d, blob oci.Digest) store.Op
+	}{
+		{"a count of references", "C2", func(_ *world, _, blob oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "l#" + string(repo), SK: string(blob)}, Kind: store.OpUpdate, Add: []store.Attr{{Name: "refs", Value: store.Int(1)}}}
+		}},
+		{"a count of links", "C2", func(_ *world, _, blob oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "b#" + string(blob), SK: "b"}, Kind: store.OpUpdate, Add: []store.Attr{{Name: "links", Value: store.Int(1)}}}
+		}},
+		{"a blob that is gone", "C2", func(_ *world, _, blob oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "b#" + string(blob), SK: "b"}, Kind: store.OpDelete}
+		}},
+		{"a link that is gone", "C3", func(_ *world, _, blob oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "l#" + string(repo), SK: string(blob)}, Kind: store.OpDelete}
+		}},
+		{"a body that is gone", "C3", func(_ *world, d, _ oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "y#" + string(repo), SK: string(d)}, Kind: store.OpDelete}
+		}},
+		{"a tag's manifest that is gone", "C7", func(_ *world, d, _ oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "m#" + string(repo), SK: string(d)}, Kind: store.OpDelete}
+		}},
+		{"a tag that is gone", "C7", func(*world, oci.Digest, oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "t#" + string(repo), SK: "v1"}, Kind: store.OpDelete}
+		}},
+		{"a repository that is gone", "C11", func(*world, oci.Digest, oci.Digest) store.Op {
+			return store.Op{Key: store.Key{PK: "n", SK: string(repo)}, Kind: store.OpDelete}
+		}},
+		{"a referrer that is not listed", "C3", func(w *world, d, _ oci.Digest) store.Op {
+			page, err := w.store.Query(ctx, store.Query{PK: "r#" + string(repo), Limit: 1})
+			w.must(err)
+			return store.Op{Key: page.Items[0].Key, Kind: store.OpDelete}
+		}},
+		{"a due that is missing", "C6", func(w *world, _, _ oci.Digest) store.Op {
+			d := w.upload(repo, "unreferenced")
+			return store.Op{Key: store.Key{PK: "l#" + string(repo), SK: string(d)}, Kind: store.OpUpdate, Remove: []string{"due"}}
+		}},
+		{"bytes that are gone", "C3", func(w *world, _, blob oci.Digest) store.Op {
+			link, err := w.Look(ctx, repo, blob)
+			w.must(err)
+			w.must(w.store.Delete(ctx, link.Object))
+			return store.Op{Key: store.Key{PK: "k", SK: "x"}, Kind: store.OpDelete}
+		}},
+		{"an object that nobody owns", "C1", func(w *world, _, _ oci.Digest) store.Op {
+			w.must(w.store.Put(ctx, "stray", strings.NewReader("x"), 1))
+			return store.Op{Key: store.Key{PK: "k", SK: "x"}, Kind: store.OpDelete}
+		}},
+		{"an object that two own", "C1", func(w *world, _, blob oci.Digest) store.Op {
+			link, err := w.Look(ctx, repo, blob)
+			w.must(err)
+			return store.Op{Key: store.Key{PK: "x#" + link.Object, SK: "x"}, Kind: store.OpPut, Row: store.NewRow(store.Attr{Name: "due", Value: store.Int(1)})}
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			blob := w.upload(repo, big)
+			d, err := w.push(repo, "a", []oci.Tag{"v1"}, links(blob))
+			w.must(err)
+			_, err = w.push(repo, "sig", nil, subject(d))
+			w.must(err)
+			w.audit()
+			w.must(w.store.Commit(ctx, store.Tx{Token: "damage", Ops: []store.Op{tc.damage(w, d, blob)}}))
+			findings, err := w.Audit(ctx, w.store)
+			w.must(err)
+			found := false
+			for _, f := range findings {
+				found = found || f.Invariant == tc.want
+			}
+			if !found {
+				t.Fatalf("found %v, want %s", findings, tc.want)
+			}
+		})
+	}
+}
