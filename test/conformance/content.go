@@ -169,7 +169,7 @@ func (c *client) pushBare(tag string) content {
 	return m
 }
 
-// exists wants a blob, whole and under its name.
+// wantBlob wants a blob, whole and under its name.
 func (c *client) wantBlob(b content) {
 	c.Helper()
 	c.send("HEAD", c.blob(b.digest)).want(200)

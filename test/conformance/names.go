@@ -169,7 +169,7 @@ func paths(g group) {
 	})
 	g.test("long", func(c *client) {
 		c.pushBare("v1")
-		for _, n := range []int{1000, 10_000, 100_000} {
+		for _, n := range []int{1000, 10_000} {
 			long := strings.Repeat("x", n)
 			for _, path := range []string{
 				"/v2/" + long, c.manifest(long), c.blob("sha256:" + long), c.uploads() + long, c.referrersOf("sha256:" + long),
@@ -177,8 +177,8 @@ func paths(g group) {
 			} {
 				c.send("GET", path).want(400, 404, 414)
 			}
-			c.send("GET", with(c.tags(), "last", long)).want(200, 400, 404, 414)
-			c.send("GET", with(c.manifest("v1"), "ns", long)).want(200, 400, 414)
+			c.send("GET", with(c.tags(), "last", long)).want(200, 400, 413, 414)
+			c.send("GET", with(c.manifest("v1"), "ns", long)).want(200, 400, 413, 414)
 		}
 	})
 }
