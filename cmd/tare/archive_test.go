@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"tare/internal/store"
+)
+
+// archived collects what an archive holds.
+type archived struct {
+	rows    map[store.Key]store.Row
+	objects map[string]string
+}
+
+func readAll(b []byte) (archived, archiveSummary, error) {
+	got := archived{make(map[store.Key]store.Row), make(map[string]string)}
+	sum, err := readArchive(bytes.NewReader(b), archiveSink{
+		header: func(archiveHeader) error { return nil },
+		row:    func(it store.Item) error { got.rows[it.Key] = it.Row; return nil },
+		object: func(key string, size int64, r io.Reader) error {
+			content, err := io.ReadAll(r)
+			got.objects[key] = string(content)
+			return err
+		},
+	})
+	return got, sum, err
+}
+
+// sample is an archive with a few rows, enough of them to fill several entries when big, and two objects.
+func sample(t *testing.T, big bool) ([]byte, archived) {
+	t.Helper()
+	want := archived{
+		rows: map[store.Key]store.Row{
+			{PK: "n", SK: "app"}:        store.NewRow(store.Attr{Name: "created", Value: store.Int(-5)}, store.Attr{Name: "empty", Value: store.String("")}),
+			{PK: "y#app", SK: "sha256"}: store.NewRow(store.Attr{Name: "body", Value: store.Bytes("\x00\xff\n")}, store.Attr{Name: "none", Value: store.Bytes("")}, store.Attr{Name: "s", Value: store.String("é\"<\n")}),
+			{PK: "bare", SK: "x"}:       {},
+		},
+		objects: map[string]string{"o4xyz": strings.Repeat("content", 1000), "oempty": ""},
+	}
+	if big {
+		for i := range 30 {
+			want.rows[store.Key{PK: "big", SK: string(rune('a' + i))}] = store.NewRow(store.Attr{Name: "b", Value: store.Bytes(strings.Repeat("x", 300<<10))})
+		}
+	}
+	var b bytes.Buffer
+	w, err := newArchiveWriter(&b, archiveHeader{Version: "test", Created: time.Unix(1e9, 0).UTC()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, r := range want.rows {
+		if err := w.row(store.Item{Key: k, Row: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k, c := range want.objects {
+		if err := w.object(k, int64(len(c)), strings.NewReader(c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes(), want
+}
+
+func TestArchive(t *testing.T) {
+	for name, big := range map[string]bool{"small": false, "several entries of rows": true} {
+		t.Run(name, func(t *testing.T) {
+			b, want := sample(t, big)
+			got, sum, err := readAll(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sum.Rows != int64(len(want.rows)) || sum.Objects != int64(len(want.objects)) || sum.Bytes != 7000 {
+				t.Errorf("got %+v", sum)
+			}
+			for k, r := range want.rows {
+				if !r.Equal(got.rows[k]) {
+					t.Errorf("row %v: got %v, want %v", k, got.rows[k], r)
+				}
+			}
+			for k, c := range want.objects {
+				if got.objects[k] != c {
+					t.Errorf("object %s differs", k)
+				}
+			}
+		})
+	}
+}
+
+func TestArchiveCutAnywhere(t *testing.T) {
+	b, _ := sample(t, false)
+	// The archive ends with two empty blocks, which nothing depends on.
+	for n := 0; n <= len(b)-2*512-512; n += 101 {
+		if _, _, err := readAll(b[:n]); err == nil {
+			t.Fatalf("cut after %d of %d bytes and accepted", n, len(b))
+		} else if n > 0 && !errors.Is(err, errIncomplete) {
+			t.Fatalf("cut after %d of %d bytes: %v", n, len(b), err)
+		}
+	}
+}
+
+func TestArchiveAltered(t *testing.T) {
+	b, _ := sample(t, false)
+	at := bytes.Index(b, []byte("contentcontent"))
+	b[at+100] ^= 1
+	if _, _, err := readAll(b); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestArchiveForeign(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"nothing":  nil,
+		"text":     []byte(strings.Repeat("not a tar file\n", 100)),
+		"zeros":    make([]byte, 1024),
+		"a future": bytes.Replace(must(sample(t, false)), []byte(`{"format":1`), []byte(`{"format":2`), 1),
+		"renamed":  bytes.Replace(must(sample(t, false)), []byte("objects/oempty"), []byte("objects/../pty"), 1),
+	} {
+		if _, _, err := readAll(b); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func must(b []byte, _ archived) []byte { return b }
+
+func TestArchiveShortObject(t *testing.T) {
+	w, err := newArchiveWriter(io.Discard, archiveHeader{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.object("oshort", 10, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v", err)
+	}
+}

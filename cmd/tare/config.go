@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// loadConfig reads a configuration file: one JSON object whose names are those of flags, of any command, without their
+// dashes. Lists are arrays, or strings with commas. A name that no setting has is an error. What has no environment
+// variable is no setting: it belongs on the command line of the one time that it is meant for.
+func loadConfig(r io.Reader) (kong.Resolver, error) {
+	d := json.NewDecoder(r)
+	d.UseNumber()
+	var file configFile
+	if err := d.Decode(&file); err != nil {
+		return nil, fmt.Errorf("not a JSON object: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, fmt.Errorf("there is something after the JSON object")
+	}
+	return file, nil
+}
+
+type configFile map[string]any
+
+// Validate refuses names that no setting has.
+func (c configFile) Validate(app *kong.Application) error {
+	known := make(map[string]bool)
+	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok && len(flag.Envs) > 0 && flag.Name != "config" {
+			known[flag.Name] = true
+		}
+		return next(nil)
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		if !known[name] {
+			return fmt.Errorf("the configuration file sets %q, which is no setting", name)
+		}
+	}
+	return nil
+}
+
+// Resolve gives a flag its value from the file. The environment goes before it.
+func (c configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	value, ok := c[flag.Name]
+	if !ok {
+		return nil, nil
+	}
+	for _, name := range flag.Envs {
+		if _, set := os.LookupEnv(name); set {
+			return nil, nil
+		}
+	}
+	return configText(value)
+}
+
+// configText writes a value as it would stand on the command line.
+func configText(value any) (string, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case json.Number, bool:
+		return fmt.Sprint(v), nil
+	case []any:
+		parts := make([]string, len(v))
+		for i, part := range v {
+			s, ok := part.(string)
+			if !ok || strings.Contains(s, ",") {
+				return "", fmt.Errorf("a list in the configuration file holds strings without commas only")
+			}
+			parts[i] = s
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return "", fmt.Errorf("the configuration file gives it neither a string, a number, a boolean nor a list")
+}
+
+// dataFlag names the data folder.
+type dataFlag struct {
+	Data string `help:"The data folder." default:"data"`
+}
+
+// logFlags configures the log.
+type logFlags struct {
+	Level  slog.Level `help:"The least level that is logged: debug, info, warn or error." default:"info"`
+	Format string     `help:"How the log is written: ${enum}." enum:"text,json" default:"text"`
+}
+
+func (f logFlags) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: f.Level}
+	if f.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

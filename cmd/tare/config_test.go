@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"io"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"tare/internal/refcount"
+)
+
+// parse parses a command line.
+func parse(t *testing.T, args ...string) (*commands, error) {
+	t.Helper()
+	var cli commands
+	parser, err := newParser(&cli, io.Discard, io.Discard, func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parser.Parse(args)
+	return &cli, err
+}
+
+func configOf(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tare.json")
+	writeFile(t, path, content)
+	return path
+}
+
+func TestPrecedence(t *testing.T) {
+	file := configOf(t, `{"listen":"file:1","data":"file","lease":"13h","read-only-users":["a","b"],"anonymous-pull":true,"min-free":"10MiB","access-log":false}`)
+	t.Run("defaults", func(t *testing.T) {
+		cli, err := parse(t, "serve")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := cli.Serve; s.Listen != "127.0.0.1:5000" || s.Data != "data" || s.MinFree != nil || !s.AccessLog || s.AnonymousPull || s.Open {
+			t.Errorf("got %+v", s)
+		}
+		if got, want := cli.Serve.margins(), refcount.DefaultMargins(); got != want {
+			t.Errorf("margins: got %+v, want %+v", got, want)
+		}
+	})
+	t.Run("file", func(t *testing.T) {
+		cli, err := parse(t, "serve", "--config", file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := cli.Serve
+		if s.Listen != "file:1" || s.Data != "file" || s.Lease != duration(13*time.Hour) || !s.AnonymousPull || s.AccessLog ||
+			!reflect.DeepEqual(s.ReadOnlyUsers, []string{"a", "b"}) || s.MinFree == nil || *s.MinFree != 10<<20 {
+			t.Errorf("got %+v", s)
+		}
+	})
+	t.Run("file named by the environment, for another command", func(t *testing.T) {
+		t.Setenv("TARE_CONFIG", file)
+		cli, err := parse(t, "gc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cli.GC.Data != "file" || cli.GC.Lease != duration(13*time.Hour) {
+			t.Errorf("got %+v", cli.GC)
+		}
+	})
+	t.Run("environment over file", func(t *testing.T) {
+		t.Setenv("TARE_LISTEN", "env:2")
+		t.Setenv("TARE_LEASE", "14h")
+		t.Setenv("TARE_READ_ONLY_USERS", "c")
+		t.Setenv("TARE_ANONYMOUS_PULL", "false")
+		t.Setenv("TARE_MIN_FREE", "1GiB")
+		cli, err := parse(t, "serve", "--config", file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := cli.Serve
+		if s.Listen != "env:2" || s.Data != "file" || s.Lease != duration(14*time.Hour) || s.AnonymousPull ||
+			!reflect.DeepEqual(s.ReadOnlyUsers, []string{"c"}) || *s.MinFree != 1<<30 {
+			t.Errorf("got %+v", s)
+		}
+	})
+	t.Run("flag over environment and file", func(t *testing.T) {
+		t.Setenv("TARE_LISTEN", "env:2")
+		t.Setenv("TARE_READ_ONLY_USERS", "c")
+		cli, err := parse(t, "serve", "--config", file, "--listen", "flag:3", "--read-only-users", "d,e", "--min-free", "0", "--access-log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := cli.Serve
+		if s.Listen != "flag:3" || !reflect.DeepEqual(s.ReadOnlyUsers, []string{"d", "e"}) || *s.MinFree != 0 || !s.AccessLog || !s.AnonymousPull {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+func TestConfigurationRefused(t *testing.T) {
+	tests := []struct{ name, content, want string }{
+		{"a name that is no setting", `{"lisen":"x"}`, `"lisen"`},
+		{"a flag of one command", `{"give-up-margins":true}`, `"give-up-margins"`},
+		{"consent", `{"yes":true}`, `"yes"`},
+		{"another file", `{"config":"x"}`, `"config"`},
+		{"an argument", `{"file":"x"}`, `"file"`},
+		{"not JSON", `listen = x`, "not a JSON object"},
+		{"a list", `[]`, "not a JSON object"},
+		{"more after it", `{} {}`, "after the JSON object"},
+		{"an object as value", `{"listen":{}}`, "--listen"},
+		{"null", `{"listen":null}`, "--listen"},
+		{"a list of numbers", `{"read-only-users":[1]}`, "--read-only-users"},
+		{"a wrong duration", `{"lease":"soon"}`, "--lease"},
+		{"a wrong boolean", `{"open":"perhaps"}`, "--open"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(t, "serve", "--config", configOf(t, tt.content))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want it to say %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := parse(t, "serve", "--config", filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a file that is not there was accepted")
+	}
+}
+
+func TestConsentIsNoSetting(t *testing.T) {
+	t.Setenv("TARE_YES", "true")
+	t.Setenv("TARE_GIVE_UP_MARGINS", "true")
+	cli, err := parse(t, "gc")
+	if err != nil || cli.GC.Yes || cli.GC.GiveUpMargins {
+		t.Errorf("got %+v, %v", cli.GC, err)
+	}
+}
+
+// command runs the program to its end.
+func command(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(stdin), &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct {
+		name string
+		args []string
+		want int
+		says string
+	}{
+		{"help", []string{"--help"}, exitOK, "Usage: tare"},
+		{"help of a command", []string{"serve", "--help"}, exitOK, "--htpasswd"},
+		{"version", []string{"version"}, exitOK, "tare "},
+		{"nothing", nil, exitUsage, "expected one of"},
+		{"an unknown command", []string{"destroy"}, exitUsage, "destroy"},
+		{"an unknown flag", []string{"serve", "--fast"}, exitUsage, "--fast"},
+		{"no data folder", []string{"gc", "--data", filepath.Join(dir, "none")}, exitFailed, "no such file"},
+		{"neither tag nor digest", []string{"undelete", "app", "--data", dir}, exitUsage, "neither repository:tag"},
+		{"margins that cannot be", []string{"serve", "--data", filepath.Join(dir, "a"), "--listen", "127.0.0.1:0", "--grace", "1h"}, exitFailed, "Grace"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, err := command(t, "", tt.args...)
+			if code != tt.want || !strings.Contains(out+err, tt.says) {
+				t.Errorf("got %d, want %d and %q in:\n%s%s", code, tt.want, tt.says, out, err)
+			}
+		})
+	}
+}

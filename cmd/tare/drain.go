@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"tare/internal/clock"
+)
+
+// drain lets uploads come to their end before the server closes. An upload is several requests, so that it is not
+// enough to wait for those in flight: the PATCH that brings the bytes is followed by the PUT that finishes it, and the
+// last blob by a manifest. Once the drain has begun, requests that would start an upload are refused, all others are
+// served; it ends when no request has brought anything for a moment.
+type drain struct {
+	next  http.Handler
+	clock clock.Clock
+
+	mu      sync.Mutex // guards what follows
+	begun   bool
+	writing int           // requests in flight that bring something
+	started int           // and how many there ever were
+	idle    chan struct{} // closed when writing is 0
+}
+
+// drainLinger is how long a client has to go on with its next request.
+const drainLinger = time.Second
+
+func newDrain(next http.Handler, c clock.Clock) *drain {
+	idle := make(chan struct{})
+	close(idle)
+	return &drain{next: next, clock: c, idle: idle}
+}
+
+// startsUpload tells whether the request asks for a new upload.
+func startsUpload(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/blobs/uploads")
+}
+
+func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		d.next.ServeHTTP(w, r)
+		return
+	}
+	if !d.enter(startsUpload(r)) {
+		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"errors":[{"code":"UNAVAILABLE","message":"the registry is about to stop"}]}` + "\n"))
+		return
+	}
+	defer d.leave()
+	d.next.ServeHTTP(w, r)
+}
+
+func (d *drain) enter(startsUpload bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.begun && startsUpload {
+		return false
+	}
+	if d.writing == 0 {
+		d.idle = make(chan struct{})
+	}
+	d.writing++
+	d.started++
+	return true
+}
+
+func (d *drain) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.writing--
+	if d.writing == 0 {
+		close(d.idle)
+	}
+}
+
+// state returns a channel that is closed when no request writes, and how many ever did.
+func (d *drain) state() (idle <-chan struct{}, started int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.idle, d.started
+}
+
+// draining tells whether the drain has begun.
+func (d *drain) draining() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.begun
+}
+
+// wait begins the drain and returns when it has ended, or with the context's error.
+func (d *drain) wait(ctx context.Context) error {
+	d.mu.Lock()
+	d.begun = true
+	d.mu.Unlock()
+	for {
+		idle, started := d.state()
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if started == 0 {
+			return nil
+		}
+		if err := d.clock.Pause(ctx, drainLinger); err != nil {
+			return err
+		}
+		if _, now := d.state(); now == started {
+			return nil
+		}
+	}
+}
