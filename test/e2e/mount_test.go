@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"net/http"
+	"testing"
+)
+
+// TestMount copies an index from one repository to another of the same registry. Clients ask for the layers to be
+// mounted, and do not send them again.
+func TestMount(t *testing.T) {
+	const from, to = "team/one:1.0", "team/two:1.0"
+	for client, duplicate := range map[string]func(t *testing.T, e endpoint, index image) error{
+		"crane": func(t *testing.T, e endpoint, _ image) error {
+			_, err := newBox(t, e).run("crane", "copy", e.ref(from), e.ref(to))
+			return err
+		},
+		"oras": func(t *testing.T, e endpoint, _ image) error {
+			_, err := newBox(t, e).run("oras", "cp", "--no-tty", "--from-plain-http", "--to-plain-http", e.ref(from), e.ref(to))
+			return err
+		},
+		"regctl": func(t *testing.T, e endpoint, _ image) error {
+			b, err := regctlBox(t, e)
+			if err != nil {
+				return err
+			}
+			_, err = b.run("regctl", "image", "copy", e.ref(from), e.ref(to))
+			return err
+		},
+		// It mounts what it remembers to have found or pushed elsewhere.
+		"skopeo": func(t *testing.T, e endpoint, index image) error {
+			if err := skopeoPush(t, e, from, index); err != nil {
+				return err
+			}
+			return skopeoPush(t, e, to, index)
+		},
+	} {
+		t.Run(client, func(t *testing.T) {
+			e, wire := record(t, serve(t, access{}).endpoint)
+			index := newIndex(t, t.Name())
+			e.put(t, from, index)
+			if err := duplicate(t, e, index); err != nil {
+				t.Fatal(err)
+			}
+			if root := e.holds(t, to); root.Digest != index.root.Digest {
+				t.Errorf("the copy is %s, want %s", root.Digest, index.root.Digest)
+			}
+			mounted := wire.count(func(x exchange) bool {
+				return x.method == http.MethodPost && x.query.Get("mount") != "" && x.query.Get("from") == "team/one" &&
+					x.status == http.StatusCreated
+			})
+			const layers = 4
+			if mounted < layers {
+				t.Errorf("%d mounts, want one for each of %d layers", mounted, layers)
+			}
+			wire.tell(t)
+		})
+	}
+}
