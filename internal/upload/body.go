@@ -37,6 +37,9 @@ func (u *Uploads) accept(body io.Reader, size int64) (*incoming, error) {
 		in.whole = true
 		return in, nil
 	}
+	if err := u.fits(size); err != nil {
+		return nil, err
+	}
 	if u.opts.Room != nil {
 		if err := u.opts.Room(size); err != nil {
 			return nil, err
@@ -44,18 +47,22 @@ func (u *Uploads) accept(body io.Reader, size int64) (*incoming, error) {
 	}
 	limit := u.ledger.InlineLimit()
 	if size > int64(limit) {
-		return in, u.fits(size)
+		return in, nil
 	}
 	buffer := u.buffers.Get().(*[]byte)
 	in.release = func() { u.buffers.Put(buffer) }
 	n, err := fill(body, (*buffer)[:limit+1])
 	in.lead, in.whole = (*buffer)[:n], err != nil
+	wrong := u.fits(int64(n))
 	switch {
 	case err != nil && err != io.EOF:
 		in.err = broken(err)
 	case size >= 0 && int64(n) != size:
+		wrong = errSize
+	}
+	if wrong != nil {
 		in.release()
-		return nil, errSize
+		return nil, wrong
 	}
 	return in, nil
 }
