@@ -274,15 +274,15 @@ var multipartTests = []bucketTest{
 	}},
 	{"Canceled", func(b *bucket) {
 		_, err := b.A.Multipart.Begin(canceled(b), "k")
-		wantErr(b, "begin", err, context.Canceled)
+		wantCanceled(b, "begin", err)
 		u := b.begin("k")
 		_, err = b.A.Multipart.Part(canceled(b), u.key, u.id, 1, 0, strings.NewReader("x"), 1)
-		wantErr(b, "part", err, context.Canceled)
+		wantCanceled(b, "part", err)
 		u.part("all")
-		wantErr(b, "complete", b.A.Multipart.Complete(canceled(b), u.key, u.id, u.parts), context.Canceled)
-		wantErr(b, "abort", b.A.Multipart.Abort(canceled(b), "other", "none"), context.Canceled)
+		wantCanceled(b, "complete", b.A.Multipart.Complete(canceled(b), u.key, u.id, u.parts))
+		wantCanceled(b, "abort", b.A.Multipart.Abort(canceled(b), "other", "none"))
 		_, err = b.A.Multipart.Pending(canceled(b), "")
-		wantErr(b, "pending", err, context.Canceled)
+		wantCanceled(b, "pending", err)
 		b.wantAbsentOr(u.key, u.data)
 		u.complete()
 	}},
@@ -349,6 +349,22 @@ var appendedTests = []bucketTest{
 			u.part("tail")
 			u.complete()
 		}
+	}},
+	{"ACanceledContextKeepsWhatCame", func(b *bucket) {
+		// A server's context ends together with the connection that the bytes come from.
+		u := b.begin("k")
+		u.part("head")
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		data := pattern(1, 70_000)
+		r := io.MultiReader(strings.NewReader(data), readerFunc(func([]byte) (int, error) { cancel(); return 0, errReader }))
+		p, err := b.A.Multipart.Part(ctx, u.key, u.id, 2, int64(len(u.data)), r, -1)
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, errReader) {
+			b.Fatalf("a part whose client went away: got error %v", err)
+		}
+		u.keep(p, data)
+		u.part("tail")
+		u.complete()
 	}},
 	{"AShortReaderKeepsWhatCame", func(b *bucket) {
 		u := b.begin("k")

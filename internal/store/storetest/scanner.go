@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -118,6 +117,6 @@ var scanTests = []tableTest{
 	}},
 	{"Canceled", func(t *table) {
 		_, err := scanner(t, t.A).Scan(canceled(t), store.Key{}, 1)
-		wantErr(t, "scan", err, context.Canceled)
+		wantCanceled(t, "scan", err)
 	}},
 }

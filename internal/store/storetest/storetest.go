@@ -53,6 +53,10 @@ var outcomes = []error{
 	store.ErrNotFound, store.ErrConflict, store.ErrInvalid, store.ErrUnavailable, store.ErrUnknownOutcome, store.ErrCorrupt,
 }
 
+func isOutcome(err error) bool {
+	return slices.ContainsFunc(outcomes, func(o error) bool { return errors.Is(err, o) })
+}
+
 // wantErr fails the test unless err is the wanted one; nil is none at all.
 func wantErr(tb testing.TB, what string, err, want error) {
 	tb.Helper()
@@ -64,11 +68,21 @@ func wantErr(tb testing.TB, what string, err, want error) {
 // wantOutcome fails the test unless err is one of the errors that the contract knows.
 func wantOutcome(tb testing.TB, what string, err error) {
 	tb.Helper()
-	if !slices.ContainsFunc(outcomes, func(o error) bool { return errors.Is(err, o) }) {
+	if !isOutcome(err) {
 		tb.Fatalf("%s: got error %v, which is none of the contract's", what, err)
 	}
 }
 
+// wantCanceled fails the test unless err is the context's own, and says nothing of the store.
+func wantCanceled(tb testing.TB, what string, err error) {
+	tb.Helper()
+	wantErr(tb, what, err, context.Canceled)
+	if isOutcome(err) {
+		tb.Fatalf("%s: the context's error comes as an outcome of the store: %v", what, err)
+	}
+}
+
+// canceled is a context that has ended.
 func canceled(tb testing.TB) context.Context {
 	ctx, cancel := context.WithCancel(tb.Context())
 	cancel()

@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"context"
 	"math"
 	"slices"
 	"testing"
@@ -140,7 +139,7 @@ var getTests = []tableTest{
 	}},
 	{"Canceled", func(t *table) {
 		_, err := t.A.Get(canceled(t), key("p", "a"))
-		wantErr(t, "get", err, context.Canceled)
+		wantCanceled(t, "get", err)
 	}},
 }
 
@@ -296,7 +295,7 @@ var commitTests = []tableTest{
 	}},
 	{"Canceled", func(t *table) {
 		k := key("p", "a")
-		wantErr(t, "commit", t.A.Commit(canceled(t), tx(put(k))), context.Canceled)
+		wantCanceled(t, "commit", t.A.Commit(canceled(t), tx(put(k))))
 		t.wantRow(k, nil)
 	}},
 }

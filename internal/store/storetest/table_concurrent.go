@@ -5,6 +5,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"tare/internal/store"
@@ -48,7 +49,7 @@ func (t *table) race(n int, run func(i int, client store.Table)) {
 
 var concurrentTests = []tableTest{
 	{"IncrementsSumUp", func(t *table) {
-		const clients, each = 8, 25
+		const clients, each = 8, 100
 		k := key("p", "a")
 		t.race(clients, func(i int, client store.Table) {
 			own := key("p", fmt.Sprintf("own %d", i))
@@ -162,6 +163,58 @@ var concurrentTests = []tableTest{
 			}
 		})
 	}},
+	{"WalksBesideCommits", func(t *table) {
+		// Some rows stay while others come and go: every walk sees those that stay once and in order.
+		const stay, each = 40, 60
+		name := func(i int) string { return fmt.Sprintf("%02d stays", i) }
+		for i := range stay {
+			t.commit(due(key("p", name(i)), 0, int64(i)))
+		}
+		t.race(4, func(i int, client store.Table) {
+			for j := range each {
+				k := key("p", fmt.Sprintf("%02d passes", (i*11+j)%stay))
+				op := due(k, 0, int64(j))
+				if j%2 == 1 {
+					op = store.Op{Key: k, Kind: store.OpDelete}
+				}
+				if err := persist(t, client, tx(op)); err != nil {
+					t.Errorf("commit: %v", err)
+				}
+				seen := 0
+				err := eachPage(t, client, store.Query{PK: "p", Limit: 9}, func(it store.Item) {
+					if strings.HasSuffix(it.Key.SK, "stays") {
+						if it.Key.SK != name(seen) {
+							t.Errorf("a walk sees %q after %d rows that stay", it.Key.SK, seen)
+						}
+						seen++
+					}
+				})
+				if err != nil || seen != stay {
+					t.Errorf("a walk sees %d rows that stay, want %d; error %v", seen, stay, err)
+				}
+				if _, err := client.Due(t.Context(), 0, stay, store.DueKey{}, 9); err != nil {
+					t.Errorf("due: %v", err)
+				}
+			}
+		})
+	}},
+}
+
+// eachPage calls see with each row of all pages of a query.
+func eachPage(t *table, client store.Table, q store.Query, see func(store.Item)) error {
+	for {
+		page, err := client.Query(t.Context(), q)
+		if err != nil {
+			return err
+		}
+		for _, it := range page.Items {
+			see(it)
+		}
+		if !page.More {
+			return nil
+		}
+		q.After = page.Items[len(page.Items)-1].Key.SK
+	}
 }
 
 // winner returns the index of the only one that won.

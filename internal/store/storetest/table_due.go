@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -148,6 +147,6 @@ var dueTests = []tableTest{
 	}},
 	{"Canceled", func(t *table) {
 		_, err := t.A.Due(canceled(t), 0, 1, store.DueKey{}, 1)
-		wantErr(t, "due", err, context.Canceled)
+		wantCanceled(t, "due", err)
 	}},
 }

@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -170,6 +169,6 @@ var queryTests = []tableTest{
 	}},
 	{"Canceled", func(t *table) {
 		_, err := t.A.Query(canceled(t), store.Query{PK: "p", Limit: 1})
-		wantErr(t, "query", err, context.Canceled)
+		wantCanceled(t, "query", err)
 	}},
 }
