@@ -353,6 +353,24 @@ func TestBrokenWriteOfADeadRequest(t *testing.T) {
 	}
 }
 
+// A request whose context ends is at its end, although its body may go on.
+func TestCanceledWrite(t *testing.T) {
+	w := newWorld(t, upload.Options{})
+	id, content := w.id(), pattern(1, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := io.MultiReader(body(content[:500]), readerFunc(func([]byte) (int, error) {
+		cancel()
+		return 0, io.EOF
+	}), body(content[500:510]), body(content[510:]))
+	_, err := w.Write(ctx, repo, id, 0, r, 1000)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	w.stands(id, 510)
+	w.finish(id, 510, content[510:], -1, content)
+	w.settle()
+}
+
 // A closing request that broke off is repeated from its beginning, so nothing of it may stay.
 func TestBrokenFinish(t *testing.T) {
 	content := pattern(1, 1000)
