@@ -16,17 +16,19 @@ import (
 // A box is the small world in which a client runs: a home of its own, no configuration of the machine's user, and a
 // proxy that does not exist for everything outside loopback.
 type box struct {
-	t       *testing.T
-	home    string
-	env     []string
-	timeout time.Duration // of one command
+	t    *testing.T
+	home string
+	env  []string
 }
+
+// commandTimeout is enough for 6 GiB on a slow disk.
+const commandTimeout = 10 * time.Minute
 
 // newBox returns a box whose clients trust the endpoint's certificate, as far as they follow SSL_CERT_FILE.
 func newBox(t *testing.T, e endpoint) *box {
 	t.Helper()
 	home := shortDir(t)
-	b := &box{t: t, home: home, timeout: 2 * time.Minute, env: []string{
+	b := &box{t: t, home: home, env: []string{
 		"HOME=" + home,
 		"PATH=" + os.Getenv("PATH"),
 		"TMPDIR=" + home,
@@ -58,7 +60,7 @@ func (b *box) run(client string, args ...string) (string, error) {
 // feed runs a client that reads the input.
 func (b *box) feed(input, client string, args ...string) (string, error) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), b.timeout)
+	ctx, cancel := context.WithTimeout(b.t.Context(), commandTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, find(b.t, client), args...)
 	var stdout, stderr strings.Builder

@@ -74,6 +74,7 @@ func containerdPull(t *testing.T, e endpoint, name string, img image) error {
 
 // TestCtr drives a containerd daemon through its command.
 func TestCtr(t *testing.T) {
+	need(t, uploadDigest)
 	pusher, puller := containerd(t), containerd(t)
 	client{
 		push: func(t *testing.T, e endpoint, name string, img image) error {

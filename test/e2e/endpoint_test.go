@@ -59,8 +59,8 @@ func newTransport(t *testing.T, ca string) *http.Transport {
 	return transport
 }
 
-// do sends a request with the endpoint's credentials and returns the answer and its body.
-func (e endpoint) do(t *testing.T, method, path string, header http.Header, body []byte) (*http.Response, []byte) {
+// send sends a request with the endpoint's credentials.
+func (e endpoint) send(t *testing.T, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, e.url(path), bytes.NewReader(body))
 	if err != nil {
@@ -72,7 +72,13 @@ func (e endpoint) do(t *testing.T, method, path string, header http.Header, body
 	if e.user != "" {
 		request.SetBasicAuth(e.user, e.password)
 	}
-	response, err := e.transport.RoundTrip(request)
+	return e.transport.RoundTrip(request)
+}
+
+// do sends a request and returns the answer with its body, which is closed.
+func (e endpoint) do(t *testing.T, method, path string, header http.Header, body []byte) (*http.Response, []byte) {
+	t.Helper()
+	response, err := e.send(t, method, path, header, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,17 +121,20 @@ func (e endpoint) holds(t *testing.T, name string) ocispec.Descriptor {
 	if !ok {
 		t.Fatalf("the registry does not have %s", name)
 	}
-	checkTree(t, root, func(d ocispec.Descriptor) ([]byte, error) {
+	checkTree(t, root, func(d ocispec.Descriptor) (io.ReadCloser, error) {
 		kind := "blobs"
 		if isManifest(d.MediaType) {
 			kind = "manifests"
 		}
-		response, body := e.do(t, http.MethodGet, "/v2/"+repository+"/"+kind+"/"+d.Digest.String(),
-			http.Header{"Accept": {d.MediaType}}, nil)
-		if response.StatusCode != http.StatusOK {
-			t.Errorf("GET of %s of %s: %s", d.Digest, name, response.Status)
+		path := "/v2/" + repository + "/" + kind + "/" + d.Digest.String()
+		response, err := e.send(t, http.MethodGet, path, http.Header{"Accept": {d.MediaType}}, nil)
+		if err != nil {
+			return nil, err
 		}
-		return body, nil
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("GET %s: %s", path, response.Status)
+		}
+		return response.Body, nil
 	})
 	return root
 }
@@ -145,7 +154,7 @@ func (e endpoint) put(t *testing.T, name string, img image) {
 		}
 		query := location.Query()
 		query.Set("digest", d.Digest.String())
-		e.wantCreated(t, http.MethodPut, location.EscapedPath()+"?"+query.Encode(), "application/octet-stream", img.mustRead(t, d))
+		e.wantCreated(t, http.MethodPut, location.EscapedPath()+"?"+query.Encode(), "application/octet-stream", img.read(t, d))
 	}
 	for _, child := range img.children {
 		e.putManifest(t, repository, child.Digest.String(), img, child)
@@ -155,7 +164,7 @@ func (e endpoint) put(t *testing.T, name string, img image) {
 
 func (e endpoint) putManifest(t *testing.T, repository, reference string, img image, d ocispec.Descriptor) {
 	t.Helper()
-	e.wantCreated(t, http.MethodPut, "/v2/"+repository+"/manifests/"+reference, d.MediaType, img.mustRead(t, d))
+	e.wantCreated(t, http.MethodPut, "/v2/"+repository+"/manifests/"+reference, d.MediaType, img.read(t, d))
 }
 
 func (e endpoint) wantCreated(t *testing.T, method, path, contentType string, body []byte) {

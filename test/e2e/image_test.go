@@ -136,13 +136,13 @@ func (img image) finish(t *testing.T) {
 	}
 }
 
-func (img image) read(d ocispec.Descriptor) ([]byte, error) {
-	return os.ReadFile(blobFile(img.layout, d.Digest))
+func (img image) open(d ocispec.Descriptor) (io.ReadCloser, error) {
+	return os.Open(blobFile(img.layout, d.Digest))
 }
 
-func (img image) mustRead(t *testing.T, d ocispec.Descriptor) []byte {
+func (img image) read(t *testing.T, d ocispec.Descriptor) []byte {
 	t.Helper()
-	body, err := img.read(d)
+	body, err := os.ReadFile(blobFile(img.layout, d.Digest))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func (img image) mustRead(t *testing.T, d ocispec.Descriptor) []byte {
 func (img image) manifest(t *testing.T, d ocispec.Descriptor) ocispec.Manifest {
 	t.Helper()
 	var manifest ocispec.Manifest
-	if err := json.Unmarshal(img.mustRead(t, d), &manifest); err != nil {
+	if err := json.Unmarshal(img.read(t, d), &manifest); err != nil {
 		t.Fatal(err)
 	}
 	return manifest
@@ -183,7 +183,7 @@ func (img image) blobs(t *testing.T) []ocispec.Descriptor {
 // sameIn checks that a client's folder of blobs holds the image or index, whole and byte by byte.
 func (img image) sameIn(t *testing.T, folder string) {
 	t.Helper()
-	checkTree(t, img.root, image{layout: folder}.read)
+	checkTree(t, img.root, image{layout: folder}.open)
 }
 
 // sameAs checks that a layout which a client made has the image or index as its only content.
@@ -223,9 +223,9 @@ func (img image) archive(t *testing.T, name string) string {
 	t.Helper()
 	manifest := img.manifest(t, img.root)
 	entry := dockerImage{Config: manifest.Config.Digest.Encoded() + ".json", RepoTags: []string{name}}
-	files := map[string][]byte{entry.Config: img.mustRead(t, manifest.Config)}
+	files := map[string][]byte{entry.Config: img.read(t, manifest.Config)}
 	for _, layer := range manifest.Layers {
-		unzip, err := gzip.NewReader(bytes.NewReader(img.mustRead(t, layer)))
+		unzip, err := gzip.NewReader(bytes.NewReader(img.read(t, layer)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,15 +268,22 @@ func (img image) sameAsArchive(t *testing.T, file string) {
 }
 
 // checkTree reads a manifest and all that it names, and checks each digest and size.
-func checkTree(t *testing.T, d ocispec.Descriptor, read func(ocispec.Descriptor) ([]byte, error)) {
+func checkTree(t *testing.T, d ocispec.Descriptor, open func(ocispec.Descriptor) (io.ReadCloser, error)) {
 	t.Helper()
-	body, err := read(d)
+	in, err := open(d)
 	if err != nil {
 		t.Errorf("%s %s: %v", d.MediaType, d.Digest, err)
 		return
 	}
-	if got := d.Digest.Algorithm().FromBytes(body); got != d.Digest || int64(len(body)) != d.Size {
-		t.Errorf("%s %s of %d bytes: got %s of %d bytes", d.MediaType, d.Digest, d.Size, got, len(body))
+	defer in.Close()
+	var body bytes.Buffer
+	sum := d.Digest.Algorithm().Digester()
+	var out io.Writer = sum.Hash()
+	if isManifest(d.MediaType) {
+		out = io.MultiWriter(out, &body)
+	}
+	if size, err := io.Copy(out, in); err != nil || size != d.Size || sum.Digest() != d.Digest {
+		t.Errorf("%s %s of %d bytes: got %s of %d bytes, error %v", d.MediaType, d.Digest, d.Size, sum.Digest(), size, err)
 		return
 	}
 	if !isManifest(d.MediaType) {
@@ -286,7 +293,7 @@ func checkTree(t *testing.T, d ocispec.Descriptor, read func(ocispec.Descriptor)
 		Manifests, Layers []ocispec.Descriptor
 		Config            *ocispec.Descriptor
 	}
-	if err := json.Unmarshal(body, &manifest); err != nil {
+	if err := json.Unmarshal(body.Bytes(), &manifest); err != nil {
 		t.Errorf("%s: %v", d.Digest, err)
 	}
 	edges := append(manifest.Manifests, manifest.Layers...)
@@ -297,7 +304,7 @@ func checkTree(t *testing.T, d ocispec.Descriptor, read func(ocispec.Descriptor)
 		t.Errorf("%s %s names nothing", d.MediaType, d.Digest)
 	}
 	for _, edge := range edges {
-		checkTree(t, edge, read)
+		checkTree(t, edge, open)
 	}
 }
 

@@ -34,6 +34,7 @@ const (
 	referrers     ability = "referrers"      // answers the referrers API
 	credentials   ability = "credentials"    // reads an htpasswd file
 	anonymousPull ability = "anonymous-pull" // lets strangers pull while pushes need credentials
+	uploadDigest  ability = "upload-digest"  // tells the digest of a finished upload, as containerd 1.6 demands
 	graceful      ability = "graceful"       // ends with status 0 when it is asked to stop
 )
 
