@@ -3,6 +3,8 @@
 GO      ?= go
 LISTEN  ?= 127.0.0.1:5000
 DATA    ?= ./data
+RIVALS  := $(CURDIR)/bin/rivals
+BENCH   ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # The race detector needs a C compiler. CI has one; a laptop without one still runs every test.
@@ -24,11 +26,33 @@ run: build ## build and start a registry on 127.0.0.1:5000 with its data in ./da
 test: ## run the tests: Go alone, a few minutes
 	$(GO) vet ./...
 	$(GO) test $(RACE) -timeout 15m ./...
+	$(GO) -C test/bench vet ./...
+	$(GO) -C test/bench test ./...
 
 .PHONY: lint
 lint: ## check style and the arrows between the rooms
 	test -z "$$(gofmt -l cmd internal test)"
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run
+
+.PHONY: conformance
+conformance: build ## run our suite against bin/tare, and the official ones where TARE_SPEC_SUITES names their programs
+	test/conformance/run.sh
+
+.PHONY: e2e
+e2e: build ## install the clients that people use and drive them against bin/tare; RUN=regexp picks tests
+	test/e2e/install.sh
+	$(GO) -C test/e2e vet ./...
+	$(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
+
+.PHONY: bench
+bench: build $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries; BENCH='-short' for a look
+	$(GO) -C test/bench run . -tare $(CURDIR)/bin/tare -distribution $(RIVALS)/registry -olareg $(RIVALS)/olareg $(BENCH)
+
+$(RIVALS)/registry: test/bench/rivals/distribution/go.mod
+	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/distribution install tool
+
+$(RIVALS)/olareg: test/bench/rivals/olareg/go.mod
+	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/olareg install tool
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
