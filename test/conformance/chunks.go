@@ -199,11 +199,16 @@ func uploads(g group) {
 	g.test("finish twice", func(c *client) {
 		for _, last := range []int{0, 300} {
 			b := newBlob(1000)
-			u := c.startUpload()
 			head := b.bytes[:len(b.bytes)-last]
+			u := c.startUpload()
 			u.accepted(u.chunk(0, head), len(head))
-			c.created(u.finish(b.digest, b.bytes[len(head):]), b)
-			c.created(u.finish(b.digest, b.bytes[len(head):]), b)
+			for range 2 {
+				options := []option{body(b.bytes[len(head):])}
+				if last > 0 {
+					options = append(options, header("Content-Range", strconv.Itoa(len(head))+"-999"))
+				}
+				c.created(c.send("PUT", with(u.location, "digest", b.digest), options...), b)
+			}
 		}
 		b := newBlob(1000)
 		u := c.startUpload()

@@ -11,7 +11,7 @@
 #                      conformance       the main branch's, at the commit pinned below
 #                      conformance.test  the release's
 # CONFORMANCE_USER, CONFORMANCE_PASSWORD   credentials, if the registry wants any
-# CONFORMANCE_RESULTS                      where the reports go; default: a temporary folder
+# CONFORMANCE_RESULTS                      where the reports go; default: a temporary folder, which stays when a suite fails
 #
 # Exit status: 0 passed, or not available; 1 a suite found something; 2 a suite could not run.
 set -euo pipefail
@@ -37,9 +37,12 @@ for program in conformance conformance.test; do
 done
 suites=$(cd "$TARE_SPEC_SUITES" && pwd)
 
-results=${CONFORMANCE_RESULTS:-$(mktemp -d)}
-mkdir -p "$results"
-results=$(cd "$results" && pwd)
+if [ -n "${CONFORMANCE_RESULTS:-}" ]; then
+  mkdir -p "$CONFORMANCE_RESULTS"
+  results=$(cd "$CONFORMANCE_RESULTS" && pwd)
+else
+  results=$(mktemp -d)
+fi
 namespace=official/$(date +%s)-$$
 failed=0
 
@@ -112,4 +115,7 @@ released() {
 main 1.1
 main dev
 released
+if [ "$failed" -eq 0 ] && [ -z "${CONFORMANCE_RESULTS:-}" ]; then
+  rm -rf "$results"
+fi
 exit "$failed"
