@@ -36,8 +36,8 @@ func (b *body) Read(p []byte) (int, error) {
 		n -= int(max(b.n-b.want, 0))
 		err = oci.Errorf(oci.SizeInvalid, "the body and its Content-Range differ in length")
 	}
-	if err != nil {
-		b.err = err
+	b.err = err
+	if err == io.EOF {
 		b.deadlines.releaseRead()
 	}
 	return n, err

@@ -32,8 +32,8 @@ func (d *deadlines) extendRead() {
 	_ = http.NewResponseController(d.w).SetReadDeadline(d.read)
 }
 
-// releaseRead takes the deadline off. After the end of a body the server reads on, to learn whether the client goes away,
-// and would take an expired deadline for that.
+// releaseRead takes the deadline off, at the end of a body: the server reads on, to learn whether the client goes away, and
+// would take an expired deadline for that. Before the end it stays, since the server reads some of what a handler left.
 func (d *deadlines) releaseRead() {
 	if !d.read.IsZero() {
 		d.read = time.Time{}

@@ -134,7 +134,7 @@ func (h *Handler) writeError(x *exchange, e *oci.Error) {
 			message = "the registry cannot do this now; try again"
 		}
 	case oci.InUse:
-		x.Header().Set("Allow", x.target.route.allow())
+		x.Header().Set("Allow", x.target.route.allow(x.r.Method))
 	}
 	type entry struct {
 		Code    oci.Code `json:"code"`
@@ -151,7 +151,7 @@ func (h *Handler) writeError(x *exchange, e *oci.Error) {
 	}
 }
 
-// report observes and logs a request at its end: the only place where an error is logged.
+// report logs and observes a request at its end.
 func (h *Handler) report(x *exchange, failure *oci.Error, start time.Time) {
 	d := h.clock.Now().Sub(start)
 	method := x.r.Method
@@ -160,16 +160,21 @@ func (h *Handler) report(x *exchange, failure *oci.Error, start time.Time) {
 	default:
 		method = "other"
 	}
+	h.logRequest(x, method, failure, d)
 	if h.observe != nil {
 		h.observe(Observation{method, x.target.route.String(), x.status, x.body.n, x.out, d})
 	}
+}
+
+// logRequest is the only place where an error is logged.
+func (h *Handler) logRequest(x *exchange, method string, failure *oci.Error, d time.Duration) {
 	level := h.level
 	if failure != nil {
 		switch failure.Code {
 		case oci.Internal:
 			level = slog.LevelError
 		case oci.Unavailable, oci.NoSpace:
-			level = max(level, slog.LevelWarn)
+			level = slog.LevelWarn
 		}
 	}
 	ctx := x.r.Context()

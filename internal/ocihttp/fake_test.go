@@ -31,7 +31,9 @@ type fake struct {
 	dir      string                                 // where blobs are files, "" where they are in memory
 	location string                                 // prefix of the Location of each blob, "" where there is none
 	minChunk int64
-	referrer int // how many referrers a page has, 0 for all
+	content  func() io.ReadCloser // what Open gives instead
+	size     int64                // of each blob, where it is not 0
+	perPage  int                  // how many referrers a page has, 0 for all
 }
 
 type fakeRepo struct {
@@ -150,12 +152,18 @@ func (f *fake) Blob(ctx context.Context, repo oci.Repository, d oci.Digest) (oci
 		return oci.Blob{}, err
 	}
 	blob := oci.Blob{Descriptor: oci.Descriptor{Digest: d, Size: int64(len(b))}}
+	if f.size != 0 {
+		blob.Size = f.size
+	}
 	if f.location != "" {
 		blob.Location = f.location + string(d)
 	}
 	blob.Open = func(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 		if err := f.enter(ctx, "Open"); err != nil {
 			return nil, err
+		}
+		if f.content != nil {
+			return f.content(), nil
 		}
 		return f.open(b, offset, length)
 	}
@@ -492,8 +500,8 @@ func (f *fake) Referrers(ctx context.Context, repo oci.Repository, d oci.Digest,
 		}
 		from = n
 	}
-	if f.referrer > 0 && from+f.referrer < len(list) {
-		return list[from : from+f.referrer], strconv.Itoa(from+f.referrer) + "&+", nil
+	if f.perPage > 0 && from+f.perPage < len(list) {
+		return list[from : from+f.perPage], strconv.Itoa(from+f.perPage) + "&+", nil
 	}
 	return list[from:], "", nil
 }

@@ -113,6 +113,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		target:    parsePath(r.URL),
 	}
 	x.body = body{src: r.Body, deadlines: &x.deadlines}
+	if r.ContentLength != 0 {
+		x.extendRead()
+	}
 	if x.id = r.Header.Get("X-Request-Id"); !validRequestID(x.id) {
 		x.id = h.ids.next()
 	}
@@ -141,7 +144,7 @@ func (h *Handler) serve(x *exchange) (err error) {
 	}
 	action, handle := x.target.route.method(x.r.Method)
 	if handle == nil {
-		x.Header().Set("Allow", x.target.route.allow())
+		x.Header().Set("Allow", x.target.route.allow(x.r.Method))
 		return oci.Errorf(oci.Unsupported, "%s is not among the methods of this endpoint", clip(x.r.Method))
 	}
 	if x.target.route.named() {

@@ -94,11 +94,11 @@ func (rt route) read(head bool) (auth.Action, handleFunc) {
 	return 0, nil
 }
 
-// allow is the Allow header of the route.
-func (rt route) allow() string {
+// allow is the Allow header of the answer to a method that the route does not have, or not now.
+func (rt route) allow(refused string) string {
 	var methods []string
 	for _, m := range []string{"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"} {
-		if _, handle := rt.method(m); handle != nil {
+		if _, handle := rt.method(m); handle != nil && m != refused {
 			methods = append(methods, m)
 		}
 	}

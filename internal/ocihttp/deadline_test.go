@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocihttp_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"tare/internal/clock"
+	"tare/internal/ocihttp"
+)
+
+// timed is a connection whose deadlines can be looked at.
+type timed struct {
+	*httptest.ResponseRecorder
+	read, write time.Time
+}
+
+func (c *timed) SetReadDeadline(t time.Time) error {
+	c.read = t
+	return nil
+}
+
+func (c *timed) SetWriteDeadline(t time.Time) error {
+	c.write = t
+	return nil
+}
+
+// A body may take as long as it likes while it comes: the deadline is always ahead. Once it is complete, the registry may
+// take as long as it likes: no deadline is left that would look like a client that went away.
+func TestReadDeadline(t *testing.T) {
+	const stall = 10 * time.Second
+	f := newFake()
+	c := clock.NewManual(time.Unix(1e9, 0))
+	conn := &timed{ResponseRecorder: httptest.NewRecorder()}
+	f.before = func(_ context.Context, call string) {
+		if call == "PushManifest" && !conn.read.IsZero() {
+			t.Errorf("a deadline of %v after the end of the body", conn.read)
+		}
+	}
+	h := ocihttp.New(f, ocihttp.Options{StallTimeout: stall, Clock: c})
+	rest := "{" + strings.Repeat(" ", 100) + "}"
+	r := httptest.NewRequest("PUT", "/v2/a/manifests/v1", readerFunc(func(p []byte) (int, error) {
+		if ahead := conn.read.Sub(c.Now()); ahead < stall-stall/8 || ahead > stall {
+			t.Errorf("a deadline %v ahead", ahead)
+		}
+		if rest == "" {
+			return 0, io.EOF
+		}
+		p[0], rest = rest[0], rest[1:]
+		c.Advance(time.Duration(len(rest)%40) * stall / 50)
+		return 1, nil
+	}))
+	r.ContentLength = -1
+	h.ServeHTTP(conn, r)
+	if conn.Code != http.StatusCreated {
+		t.Errorf("%d %s", conn.Code, conn.Body)
+	}
+}
+
+// A deadline that was missed stays, so that the server does not wait for the rest of the body.
+func TestReadDeadlineMissed(t *testing.T) {
+	conn := &timed{ResponseRecorder: httptest.NewRecorder()}
+	h := ocihttp.New(newFake(), ocihttp.Options{StallTimeout: time.Second, Clock: clock.NewManual(time.Unix(1e9, 0))})
+	r := httptest.NewRequest("PUT", "/v2/a/manifests/v1", readerFunc(func([]byte) (int, error) { return 0, errors.New("i/o timeout") }))
+	r.ContentLength = -1
+	h.ServeHTTP(conn, r)
+	if conn.Code != http.StatusBadRequest || !conn.read.Equal(time.Unix(1e9+1, 0)) {
+		t.Errorf("%d, deadline %v", conn.Code, conn.read)
+	}
+}
+
+// The deadline of a download is moved with every slice, and covers small answers, too.
+func TestWriteDeadline(t *testing.T) {
+	const stall = 10 * time.Second
+	f := newFake()
+	withImage(f)
+	d := digestOf("layer", "")
+	f.size = 10 << 20
+	c := clock.NewManual(time.Unix(1e9, 0))
+	conn := &timed{ResponseRecorder: httptest.NewRecorder()}
+	last := int64(0)
+	f.content = func() io.ReadCloser {
+		return io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			if ahead := conn.write.Sub(c.Now()); ahead <= 0 {
+				t.Fatalf("a deadline %v ahead after %d bytes", ahead, last)
+			}
+			last += int64(len(p))
+			c.Advance(stall / 20 * time.Duration(len(p)) / (64 << 10))
+			return len(p), nil
+		}))
+	}
+	h := ocihttp.New(f, ocihttp.Options{StallTimeout: stall, Clock: c})
+	h.ServeHTTP(conn, httptest.NewRequest("GET", "/v2/a/blobs/"+string(d), nil))
+	if conn.Code != http.StatusOK || conn.Body.Len() != 10<<20 {
+		t.Errorf("%d, %d bytes", conn.Code, conn.Body.Len())
+	}
+	for _, path := range []string{"/v2/", "/v2/a/manifests/v1", "/v2/a/manifests/none"} {
+		conn := &timed{ResponseRecorder: httptest.NewRecorder()}
+		h.ServeHTTP(conn, httptest.NewRequest("GET", path, nil))
+		if want := c.Now().Add(stall); !conn.write.Equal(want) {
+			t.Errorf("%s: deadline %v, want %v", path, conn.write, want)
+		}
+	}
+}
