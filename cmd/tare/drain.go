@@ -23,8 +23,8 @@ type drain struct {
 	mu      sync.Mutex // guards what follows
 	begun   bool
 	writing int           // requests in flight that bring something
-	started int           // and how many there ever were
 	idle    chan struct{} // closed when writing is 0
+	left    time.Time     // when the last of them ended
 }
 
 // drainLinger is how long a client has to go on with its next request.
@@ -68,7 +68,6 @@ func (d *drain) enter(startsUpload bool) bool {
 		d.idle = make(chan struct{})
 	}
 	d.writing++
-	d.started++
 	return true
 }
 
@@ -76,16 +75,24 @@ func (d *drain) leave() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.writing--
+	d.left = d.clock.Now()
 	if d.writing == 0 {
 		close(d.idle)
 	}
 }
 
-// state returns a channel that is closed when no request writes, and how many ever did.
-func (d *drain) state() (idle <-chan struct{}, started int) {
+// state returns a channel that is closed when no request writes, and how long a client still has to go on.
+func (d *drain) state() (idle <-chan struct{}, linger time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.idle, d.started
+	if d.writing > 0 {
+		return d.idle, drainLinger
+	}
+	since := d.clock.Now().Sub(d.left)
+	if since < 0 { // the clock was set back
+		return d.idle, 0
+	}
+	return d.idle, drainLinger - since
 }
 
 // draining tells whether the drain has begun.
@@ -101,20 +108,17 @@ func (d *drain) wait(ctx context.Context) error {
 	d.begun = true
 	d.mu.Unlock()
 	for {
-		idle, started := d.state()
+		idle, linger := d.state()
+		if linger <= 0 {
+			return nil
+		}
 		select {
 		case <-idle:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if started == 0 {
-			return nil
-		}
-		if err := d.clock.Pause(ctx, drainLinger); err != nil {
+		if err := d.clock.Pause(ctx, linger); err != nil {
 			return err
-		}
-		if _, now := d.state(); now == started {
-			return nil
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestSize(t *testing.T) {
+func TestSizes(t *testing.T) {
 	for text, want := range map[string]size{
 		"0": 0, "512": 512, "7B": 7, "64KiB": 64 << 10, "10MB": 10e6, "1GiB": 1 << 30, "2 TiB": 2 << 40, "1GB": 1e9, "3KB": 3000, "1TB": 1e12,
 		"9223372036854775807": 1<<63 - 1,
@@ -30,7 +30,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestDuration(t *testing.T) {
+func TestDurations(t *testing.T) {
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{"0": 0, "90s": 90 * time.Second, "12h": 12 * time.Hour, "1h30m": 90 * time.Minute, "14d": 14 * day, "0d": 0} {
 		var got duration

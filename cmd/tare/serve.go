@@ -144,7 +144,7 @@ func (cmd *serveCmd) server(ctx context.Context, c *console, a access, f *folder
 	if err != nil {
 		return nil, err
 	}
-	s := &server{folder: f, clock: c.clock, log: c.log}
+	s := &server{folder: f, clock: c.clock, log: c.log, failed: f.store.Failed(), failure: f.store.Err}
 	if cmd.TLSCert != "" {
 		if s.certificate, err = loadCertificate(cmd.TLSCert, cmd.TLSKey, c.clock, c.log); err != nil {
 			return nil, err

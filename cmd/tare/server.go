@@ -32,6 +32,8 @@ type server struct {
 	certificate *certificate // nil: no TLS
 	sweeper     *sweeper
 	drain       *drain
+	failed      <-chan struct{} // closed when the data folder cannot be trusted any more
+	failure     func() error    // why
 
 	public  *front
 	metrics *front // nil: none of its own
@@ -120,9 +122,9 @@ func (s *server) run(ctx context.Context, interval, patience time.Duration) erro
 	case <-ctx.Done():
 		s.stop(patience)
 		return nil
-	case <-s.folder.store.Failed():
+	case <-s.failed:
 		s.close()
-		return fmt.Errorf("the data folder cannot be trusted any more, the server ends: %w", s.folder.store.Err())
+		return fmt.Errorf("the data folder cannot be trusted any more, the server ends: %w", s.failure())
 	case err := <-broken:
 		s.close()
 		return err

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tare/internal/clock"
+	"tare/internal/refcount"
+)
+
+func testClock() *clock.Manual {
+	return clock.NewManual(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
+}
+
+func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// both runs a test of a command beside a running server, and on a folder that no server has open. Before each, fill has
+// put something into the folder by way of a server.
+func both(t *testing.T, fill func(*running), test func(t *testing.T, data string)) {
+	t.Helper()
+	for name, serves := range map[string]bool{"beside a server": true, "without a server": false} {
+		t.Run(name, func(t *testing.T) {
+			data := shortFolder(t)
+			s := start(t, data)
+			fill(s)
+			if !serves {
+				s.stop()
+			}
+			test(t, data)
+		})
+	}
+}
+
+// succeeds runs a command and returns what it printed.
+func succeeds(t *testing.T, args ...string) string {
+	t.Helper()
+	code, out, stderr := command(t, "", args...)
+	if code != exitOK {
+		t.Fatalf("%v: exit code %d\n%s%s", args, code, out, stderr)
+	}
+	return out
+}
+
+// fails runs a command that has to fail for the reason.
+func fails(t *testing.T, reason string, args ...string) {
+	t.Helper()
+	code, out, stderr := command(t, "", args...)
+	if code == exitOK || !strings.Contains(stderr, reason) {
+		t.Errorf("%v: exit code %d, want a failure that says %q:\n%s%s", args, code, reason, out, stderr)
+	}
+}
+
+func says(t *testing.T, text string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+}
+
+func TestGC(t *testing.T) {
+	layer := largeLayer("layer ")
+	fill := func(s *running) {
+		s.pushImage("kept", "v1", largeLayer("other "))
+		d := s.pushImage("app", "v1", layer)
+		s.want(s.ask(http.MethodDelete, "/v2/app/manifests/"+d, "", nil), http.StatusAccepted)
+	}
+	both(t, fill, func(t *testing.T, data string) {
+		out := succeeds(t, "gc", "--data", data)
+		says(t, out, "Swept: nothing was due.", "Waiting:", "manifest", "can be undeleted until then", "blob in repository", "64.1 KiB", "23h")
+		list := succeeds(t, "gc", "--data", data, "--list")
+		says(t, list, "\tmanifest\tapp\tsha256:", "\tblob in repository\tapp\t"+digestOf(layer))
+
+		fails(t, "say --yes", "gc", "--data", data, "--give-up-margins")
+		out = succeeds(t, "gc", "--data", data, "--give-up-margins", "--yes")
+		says(t, out, "1 manifest", "1 object", "64.0 KiB freed")
+		fails(t, "no deleted manifest", "undelete", "app:v1", "--data", data)
+		files, err := filepath.Glob(filepath.Join(data, "objects", "*", "*"))
+		if err != nil || len(files) != 1 {
+			t.Errorf("objects left: %v, %v", files, err)
+		}
+	})
+}
+
+func TestConfirm(t *testing.T) {
+	for answer, want := range map[string]bool{"give up\n": true, "  give up  \n": true, "give up": true, "yes\n": false, "\n": false, "": false} {
+		var out bytes.Buffer
+		c := &console{in: strings.NewReader(answer), err: &out, terminal: true}
+		if err := c.confirm(giveUpWarning, giveUpWords); (err == nil) != want {
+			t.Errorf("%q: %v", answer, err)
+		}
+		says(t, out.String(), "cannot be undeleted any more", `Type "give up"`)
+	}
+}
+
+func TestUndelete(t *testing.T) {
+	layer := largeLayer("layer ")
+	var d string
+	fill := func(s *running) {
+		d = s.pushImage("team/app", "v1", layer)
+		s.pushImage("team/app", "v2", layer)
+		s.want(s.ask(http.MethodDelete, "/v2/team/app/manifests/"+d, "", nil), http.StatusAccepted)
+		s.pushImage("team/app", "v2", largeLayer("newer "))
+	}
+	both(t, fill, func(t *testing.T, data string) {
+		fails(t, "is no repository name", "undelete", "Team/App:v1", "--data", data)
+		fails(t, "only sha256 and sha512", "undelete", "team/app@md5:1", "--data", data)
+		fails(t, "knows no manifest", "undelete", "team/app:none", "--data", data)
+		out := succeeds(t, "undelete", "team/app@"+d, "--data", data)
+		says(t, out, "Brought back the manifest team/app@"+d, "Brought back the tag team/app:v1", "Did not bring back v2: ")
+	})
+}
+
+func TestSize(t *testing.T) {
+	shared := largeLayer("shared ")
+	fill := func(s *running) {
+		s.pushImage("a", "v1", shared)
+		s.pushImage("b", "v1", shared)
+		s.pushImage("b", "v2", largeLayer("own "))
+	}
+	both(t, fill, func(t *testing.T, data string) {
+		out := succeeds(t, "size", "--data", data)
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("got:\n%s", out)
+		}
+		for i, want := range []string{"a 64.1 KiB 0 B 64.1 KiB 2 1 1", "b 128.1 KiB 64.0 KiB 64.1 KiB 3 2 2"} {
+			if got := strings.Join(strings.Fields(lines[i+1]), " "); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		one := succeeds(t, "size", "a", "--data", data)
+		if strings.Contains(one, "\nb") {
+			t.Errorf("got more than one repository:\n%s", one)
+		}
+		fails(t, "is no repository name", "size", "A", "--data", data)
+	})
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	layer, other := largeLayer("layer "), largeLayer("other ")
+	var d string
+	fill := func(s *running) {
+		s.pushImage("app", "v1", layer)
+		d = s.pushImage("app", "v2", other)
+		s.want(s.ask(http.MethodDelete, "/v2/app/manifests/"+d, "", nil), http.StatusAccepted)
+		location := s.want(s.ask(http.MethodPost, "/v2/app/blobs/uploads/", "", nil), http.StatusAccepted).Header.Get("Location")
+		s.want(s.ask(http.MethodPatch, location, "", strings.NewReader(layer[:len(layer)-1])), http.StatusAccepted)
+	}
+	both(t, fill, func(t *testing.T, data string) {
+		file := filepath.Join(t.TempDir(), "backup.tar")
+		succeeds(t, "backup", file, "--data", data)
+		if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(data, scratchName, "*")); err != nil || len(left) > 0 {
+			t.Errorf("left in scratch: %v, %v", left, err)
+		}
+		code, stream, _ := command(t, "", "backup", "-", "--data", data)
+		if code != exitOK || len(stream) == 0 {
+			t.Errorf("to the standard output: %d, %d bytes", code, len(stream))
+		}
+
+		restored := shortFolder(t)
+		out := succeeds(t, "restore", file, "--data", restored)
+		says(t, out, "Restored", "2 objects")
+		fails(t, "is not empty", "restore", file, "--data", restored)
+		s := start(t, restored)
+		s.pulls("app", "v1", layer)
+		says(t, succeeds(t, "undelete", "app@"+d, "--data", restored), "Brought back the tag app:v2")
+		s.pulls("app", "v2", other)
+
+		again := shortFolder(t)
+		if code, _, stderr := command(t, stream, "restore", "-", "--data", again); code != exitOK {
+			t.Errorf("from the standard input: %d\n%s", code, stderr)
+		}
+	})
+}
+
+func TestRestoreOfHalfABackup(t *testing.T) {
+	data, file := shortFolder(t), filepath.Join(t.TempDir(), "backup.tar")
+	s := start(t, data)
+	s.pushImage("app", "v1", largeLayer("layer "))
+	succeeds(t, "backup", file, "--data", data)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, string(b[:len(b)-len(largeLayer("layer "))]))
+	half := shortFolder(t)
+	fails(t, "the backup is not complete", "restore", file, "--data", half)
+	for _, args := range [][]string{{"serve", "--listen", "127.0.0.1:0"}, {"gc"}, {"compact"}, {"backup", "-"}} {
+		fails(t, "did not come to its end", append(args, "--data", half)...)
+	}
+}
+
+func TestBackupFailsWhole(t *testing.T) {
+	both(t, func(s *running) { s.pushImage("app", "v1", largeLayer("layer ")) }, func(t *testing.T, data string) {
+		objects, err := filepath.Glob(filepath.Join(data, "objects", "*", "*"))
+		if err != nil || len(objects) != 1 {
+			t.Fatal(objects, err)
+		}
+		if err := os.Remove(objects[0]); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "backup.tar")
+		code, _, _ := command(t, "", "backup", file, "--data", data)
+		left, err := os.ReadDir(filepath.Dir(file))
+		if code != exitFailed || err != nil || len(left) != 0 {
+			t.Errorf("exit code %d, left %v, %v", code, left, err)
+		}
+	})
+}
+
+func TestCompact(t *testing.T) {
+	data := shortFolder(t)
+	s := start(t, data)
+	s.pushImage("app", "v1", largeLayer("layer "))
+	fails(t, "stop the server first", "compact", "--data", data)
+	s.stop()
+	says(t, succeeds(t, "compact", "--data", data), "The table had")
+	s = start(t, data)
+	s.pulls("app", "v1", largeLayer("layer "))
+	fails(t, "no such file", "compact", "--data", shortFolder(t))
+}
+
+func TestHoldKeepsSweepsAway(t *testing.T) {
+	c := testClock()
+	f, err := openFolder(shortFolder(t), refcount.DefaultMargins(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := newSweeper(f.ledger, c, discardLog(), nil)
+	release, err := s.hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	none := func(refcount.Report) error { return nil }
+	if _, err := s.sweep(ended, false, none); !errors.Is(err, context.Canceled) {
+		t.Errorf("swept in spite of the hold: %v", err)
+	}
+	release()
+	if _, err := s.sweep(t.Context(), false, none); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerThatDied(t *testing.T) {
+	dir := shortFolder(t)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := listenSocket(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write([]byte(`{"line":{"swept":{"links":1}}}` + "\n"))
+	})}
+	go server.Serve(l)
+	defer server.Close()
+	fails(t, "the server went away", "gc", "--data", dir)
+}
+
+func TestSampleConfiguration(t *testing.T) {
+	cli, err := parse(t, "serve", "--config", "../../contrib/systemd/tare.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cli.Serve.access(); err != nil {
+		t.Error(err)
+	}
+}
