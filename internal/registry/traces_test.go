@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry_test
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"tare/internal/oci"
+	"tare/internal/registry"
+	"tare/internal/store/faultstore"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden traces anew")
+
+// operation is something that a client does, once what it needs is there.
+type operation struct {
+	name string
+	// calls is what it costs: kinds of store calls and how many of each, "" for nothing.
+	calls string
+	do    func(w *world, x *fixture) error
+}
+
+// fixture is what is there before an operation: a small and a large blob, an image of both under the tag "v1", and a blob
+// that nothing lists.
+type fixture struct {
+	small, large, loose, image oci.Digest
+	upload                     string // an id
+}
+
+const (
+	smallBlob = "a small blob"
+	otherBlob = "another small blob"
+)
+
+var largeBlob, otherLargeBlob = pattern(1, 1000), pattern(2, 1000)
+
+func (w *world) fixture() *fixture {
+	w.t.Helper()
+	x := &fixture{small: w.upload(repo, smallBlob), large: w.upload(repo, largeBlob), loose: w.upload(repo, "loose")}
+	x.image = w.push(image("", x.small, x.large), "v1")
+	w.must(second(w.PushManifest(w.t.Context(), "team/base", oci.ManifestPush{
+		Body: image("", w.upload("team/base", otherBlob), w.upload("team/base", otherLargeBlob)), Tags: []oci.Tag{"t"}})))
+	up, err := w.StartUpload(w.t.Context(), repo)
+	w.must(err)
+	x.upload = up.ID
+	return x
+}
+
+func finishAll(content string) func(w *world, x *fixture) error {
+	return func(w *world, x *fixture) error {
+		return second(w.FinishUpload(w.t.Context(), repo, x.upload, digest.FromString(content), -1, strings.NewReader(content), int64(len(content))))
+	}
+}
+
+func pushBlob(content string) func(w *world, x *fixture) error {
+	return func(w *world, _ *fixture) error {
+		return second(w.PushBlob(w.t.Context(), repo, digest.FromString(content), strings.NewReader(content), int64(len(content))))
+	}
+}
+
+// patched is PATCH with all of a blob, and then PUT with nothing.
+func patched(content string) func(w *world, x *fixture) error {
+	return func(w *world, x *fixture) error {
+		if _, err := w.WriteUpload(w.t.Context(), repo, x.upload, -1, strings.NewReader(content), int64(len(content))); err != nil {
+			return err
+		}
+		return second(w.FinishUpload(w.t.Context(), repo, x.upload, digest.FromString(content), -1, strings.NewReader(""), 0))
+	}
+}
+
+func get(d func(*fixture) oci.Digest) func(w *world, x *fixture) error {
+	return func(w *world, x *fixture) error { return second(w.read(repo, d(x), 0, -1)) }
+}
+
+func pushManifest(make func(*fixture) oci.ManifestPush) func(w *world, x *fixture) error {
+	return func(w *world, x *fixture) error {
+		return second(w.PushManifest(w.t.Context(), repo, make(x)))
+	}
+}
+
+// operations are what the page of store calls shows.
+var operations = []operation{
+	{"HEAD a blob", "get 1", func(w *world, x *fixture) error { return second(w.ResolveBlob(w.t.Context(), repo, x.large)) }},
+	{"GET a small blob", "get 2", get(func(x *fixture) oci.Digest { return x.small })},
+	{"GET a large blob", "get 1, open 1", get(func(x *fixture) oci.Digest { return x.large })},
+	{"HEAD a manifest by tag", "get 1", func(w *world, x *fixture) error {
+		return second(w.ResolveManifest(w.t.Context(), repo, oci.Reference{Tag: "v1"}))
+	}},
+	{"HEAD a manifest by digest", "get 1", func(w *world, x *fixture) error {
+		return second(w.ResolveManifest(w.t.Context(), repo, oci.Reference{Digest: x.image}))
+	}},
+	{"GET a manifest by tag", "get 2", func(w *world, x *fixture) error {
+		return second(w.Manifest(w.t.Context(), repo, oci.Reference{Tag: "v1"}))
+	}},
+	{"GET a manifest by digest", "get 1", func(w *world, x *fixture) error {
+		return second(w.Manifest(w.t.Context(), repo, oci.Reference{Digest: x.image}))
+	}},
+
+	{"POST an upload", "", func(w *world, _ *fixture) error { return second(w.StartUpload(w.t.Context(), repo)) }},
+	{"PUT a small new blob whole", "get 1, commit 1", finishAll("something new")},
+	{"PUT a small blob whole that another repository has", "get 1, commit 1", finishAll(otherBlob)},
+	{"PUT a small blob whole that is there", "get 1", finishAll(smallBlob)},
+	{"PUT a large new blob whole", "commit 2, put 1, get 1", finishAll(pattern(3, 1000))},
+	{"PUT a large blob whole that another repository has", "commit 2, put 1, get 1", finishAll(otherLargeBlob)},
+	{"POST a small new blob", "get 1, commit 1", pushBlob("something new")},
+	{"POST a large new blob", "commit 2, put 1, get 1", pushBlob(pattern(3, 1000))},
+	{"PATCH and PUT a small new blob", "commit 2, get 2", patched("something new")},
+	{"PATCH and PUT a large new blob", "commit 3, begin 1, part 1, get 2, complete 1", patched(pattern(3, 1000))},
+	{"Mount a blob", "get 1, commit 1", func(w *world, _ *fixture) error {
+		return second(w.MountBlob(w.t.Context(), repo, digest.FromString(otherBlob), "team/base"))
+	}},
+	{"Mount a blob that is there", "get 1", func(w *world, x *fixture) error {
+		return second(w.MountBlob(w.t.Context(), repo, x.small, "team/base"))
+	}},
+	{"Cancel an upload without bytes", "get 1, commit 1", func(w *world, x *fixture) error {
+		return w.CancelUpload(w.t.Context(), repo, x.upload)
+	}},
+
+	{"PUT a new manifest by tag", "get 1, commit 1", pushManifest(func(x *fixture) oci.ManifestPush {
+		return oci.ManifestPush{Body: image(`,"n":1`, x.small, x.large), Tags: []oci.Tag{"v2"}}
+	})},
+	{"PUT a new manifest that takes a tag from another", "get 1, commit 1", pushManifest(func(x *fixture) oci.ManifestPush {
+		return oci.ManifestPush{Body: image(`,"n":1`, x.small, x.large), Tags: []oci.Tag{"v1"}}
+	})},
+	{"PUT a manifest that is there, by a new tag", "get 1, commit 1", pushManifest(func(x *fixture) oci.ManifestPush {
+		return oci.ManifestPush{Body: image("", x.small, x.large), Tags: []oci.Tag{"v2"}}
+	})},
+	{"PUT a manifest that is there, by its tag", "get 1", pushManifest(func(x *fixture) oci.ManifestPush {
+		return oci.ManifestPush{Body: image("", x.small, x.large), Tags: []oci.Tag{"v1"}}
+	})},
+	{"PUT an index", "get 1, commit 1", pushManifest(func(x *fixture) oci.ManifestPush {
+		return oci.ManifestPush{Body: index(x.image), Tags: []oci.Tag{"index"}}
+	})},
+	{"PUT a referrer by digest", "get 1, commit 1", pushManifest(func(x *fixture) oci.ManifestPush {
+		return oci.ManifestPush{Body: image(subject(x.image), x.small)}
+	})},
+
+	{"DELETE a tag", "get 1, commit 1", func(w *world, _ *fixture) error { return w.DeleteTag(w.t.Context(), repo, "v1") }},
+	{"DELETE a manifest", "get 4, query 2, commit 1", func(w *world, x *fixture) error { return w.DeleteManifest(w.t.Context(), repo, x.image) }},
+	{"DELETE a blob", "get 1, commit 1", func(w *world, x *fixture) error { return w.DeleteBlob(w.t.Context(), repo, x.loose) }},
+	{"List tags", "query 1", func(w *world, _ *fixture) error {
+		_, _, err := w.Tags(w.t.Context(), repo, "", 100)
+		return err
+	}},
+	{"List repositories", "query 1", func(w *world, _ *fixture) error {
+		_, _, err := w.Repositories(w.t.Context(), "", 100, nil)
+		return err
+	}},
+	{"List referrers", "query 1", func(w *world, x *fixture) error {
+		_, _, err := w.Referrers(w.t.Context(), repo, x.image, "", "")
+		return err
+	}},
+}
+
+// trace runs an operation and returns the calls that it made.
+func (o *operation) trace(t *testing.T) faultstore.Trace {
+	t.Helper()
+	w := newWorld(t, registry.Options{})
+	x := w.fixture()
+	before := w.proc.Calls()
+	w.must(o.do(w, x))
+	trace := w.proc.Trace()[before:]
+	w.audit()
+	return trace
+}
+
+// counts says how many calls of each kind a trace has, in the order of their first ones.
+func counts(trace faultstore.Trace) string {
+	var kinds []faultstore.Kind
+	for _, step := range trace {
+		if !slices.Contains(kinds, step.Kind) {
+			kinds = append(kinds, step.Kind)
+		}
+	}
+	parts := make([]string, len(kinds))
+	for i, k := range kinds {
+		parts[i] = fmt.Sprintf("%s %d", k, trace.Count(k))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// What operations cost is promised. The golden file below shows it call by call; this does not change with it.
+func TestStoreCallsPerOperation(t *testing.T) {
+	for _, o := range operations {
+		t.Run(o.name, func(t *testing.T) {
+			if got := counts(o.trace(t)); got != o.calls {
+				t.Errorf("made the calls %q, want %q", got, o.calls)
+			}
+		})
+	}
+}
+
+var (
+	digestText = regexp.MustCompile(`sha256:([0-9a-f]{8})[0-9a-f]{56}`)
+	uploadText = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+	tokenText  = regexp.MustCompile(`[0-9a-f]{26}`)
+	trailing   = regexp.MustCompile(`(?m) +$`)
+)
+
+// plain makes a key the same in every run, and short.
+func plain(key string) string {
+	key = digestText.ReplaceAllString(key, "sha256:$1…")
+	key = uploadText.ReplaceAllString(key, "<upload>")
+	return tokenText.ReplaceAllString(key, "<token>")
+}
+
+// The calls of every operation are as the golden file shows them: a change of it is a change of the protocol. With
+// -rewrite it is written anew.
+func TestTraces(t *testing.T) {
+	var b strings.Builder
+	for _, o := range operations {
+		trace := o.trace(t)
+		fmt.Fprintf(&b, "# %s: %s\n%s\n", o.name, cmp.Or(counts(trace), "nothing"), trailing.ReplaceAllString(trace.Format(plain), ""))
+	}
+	name := filepath.Join("testdata", "traces.txt")
+	if *rewrite {
+		if err := os.WriteFile(name, []byte(b.String()), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(b.String(), "\n")
+	for i, line := range strings.Split(string(want), "\n") {
+		if i >= len(got) || got[i] != line {
+			t.Fatalf("the calls are not those of %s, from line %d on: run the test with -rewrite and look at the difference", name, i+1)
+		}
+	}
+	if len(got) > strings.Count(string(want), "\n")+1 {
+		t.Fatalf("there are more calls than in %s", name)
+	}
+}
