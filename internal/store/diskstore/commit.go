@@ -206,7 +206,7 @@ func (r *request) changes(w *writer) ([]change, error) {
 	changes := make([]change, len(r.keys))
 	var failed []store.Failure
 	for i, key := range r.keys {
-		row, size, err := w.row(key)
+		row, size, err := row(w.rows, key)
 		if err != nil {
 			return nil, err
 		}

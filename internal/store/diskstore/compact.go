@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"go.etcd.io/bbolt"
 )
@@ -23,8 +24,8 @@ const (
 // way, and puts the copy in place in one step: stopped anywhere, the folder is as before. progress, if not nil, is
 // called now and then with the bytes of the old table that are dealt with and its size.
 func Compact(ctx context.Context, dir string, progress func(done, total int64)) (err error) {
-	if _, err := os.Stat(dir); err != nil {
-		return err // and not a new data folder
+	if _, err := os.Stat(filepath.Join(dir, formatName)); err != nil {
+		return err // and no new data folder
 	}
 	f, err := openFolder(dir, &syncer{})
 	if err != nil {
@@ -48,7 +49,7 @@ func (f *folder) copyTable(ctx context.Context, path string, progress func(done,
 	if err != nil {
 		return err
 	}
-	defer src.Close() // it has nothing to lose
+	defer discard(src)
 	if err := makeTable(path); err != nil {
 		return err
 	}

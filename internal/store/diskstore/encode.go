@@ -148,7 +148,7 @@ func decodeRow(key, b []byte) (store.Row, error) {
 			return nil, corrupt(errRowEncoding)
 		}
 	}
-	if p.at != len(p.b) {
+	if p.bad || p.at != len(p.b) {
 		return nil, corrupt(errRowEncoding)
 	}
 	return row, nil

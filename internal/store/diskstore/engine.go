@@ -77,7 +77,7 @@ func openTableReadOnly(path string) (*bbolt.DB, error) {
 		return nil, err
 	}
 	if info.Size() == 0 {
-		return nil, corrupt(errShort)
+		return nil, fmt.Errorf("opening %s: %w", path, corrupt(errShort))
 	}
 	db, err := openBolt(path, 0, true)
 	if err != nil {
@@ -130,6 +130,9 @@ func openEngine(f *folder, opts Options, dead <-chan struct{}) (*engine, error) 
 		e.horizon.advance(tx.ID())
 		return nil
 	})
+	if err == nil {
+		err = e.update(0, func(*writer) error { return nil }) // for the headroom
+	}
 	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -153,11 +156,14 @@ func makeTable(path string) error {
 func (e *engine) close() error { return errors.Join(e.room.close(), e.db.Close()) }
 
 // reader reads rows at one moment.
-type reader struct{ rows, due *bbolt.Bucket }
+type reader struct{ tx *bbolt.Tx }
 
-// row returns the row under the encoded key, nil where there is none, and the size of its encoding.
-func (r reader) row(key []byte) (store.Row, int, error) {
-	b := r.rows.Get(key)
+func (r reader) rows() *bbolt.Bucket { return r.tx.Bucket([]byte(rowsBucket)) }
+func (r reader) due() *bbolt.Bucket  { return r.tx.Bucket([]byte(dueBucket)) }
+
+// row returns the row of a bucket under the encoded key, nil where there is none, and the size of its encoding.
+func row(rows *bbolt.Bucket, key []byte) (store.Row, int, error) {
+	b := rows.Get(key)
 	if b == nil {
 		return nil, 0, nil
 	}
@@ -179,19 +185,22 @@ func (e *engine) begin(ctx context.Context) (*bbolt.Tx, error) {
 	return tx, nil
 }
 
+// rollback ends a transaction. It cannot fail while one is open, and does nothing after a commit.
+func rollback(tx *bbolt.Tx) { _ = tx.Rollback() }
+
 // view calls fn with the rows as they are at one moment that is durable, and after every update that was.
 func (e *engine) view(ctx context.Context, fn func(reader) error) error {
 	tx, err := e.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // of a read-only transaction: it cannot fail
-	return fn(reader{tx.Bucket([]byte(rowsBucket)), tx.Bucket([]byte(dueBucket))})
+	defer rollback(tx)
+	return fn(reader{tx})
 }
 
 // writer reads and changes rows in one update.
 type writer struct {
-	reader
+	rows, due *bbolt.Bucket
 	// short: the disk has no more room than what is kept for changes that free some.
 	short bool
 	dirty bool
@@ -215,12 +224,12 @@ func (e *engine) update(need int64, fn func(*writer) error) error {
 	if err != nil {
 		return &failure{err}
 	}
-	defer tx.Rollback() // after a commit it does nothing
+	defer rollback(tx)
 	short, err := e.reserve(tx, need)
 	if err != nil {
 		return err
 	}
-	w := &writer{reader: reader{tx.Bucket([]byte(rowsBucket)), tx.Bucket([]byte(dueBucket))}, short: short}
+	w := &writer{rows: reader{tx}.rows(), due: reader{tx}.due(), short: short}
 	if err := fn(w); err != nil || !w.dirty {
 		return err
 	}
@@ -251,7 +260,7 @@ func (e *engine) before(id int) bool {
 	if err != nil {
 		return false
 	}
-	defer tx.Rollback()
+	defer rollback(tx)
 	return tx.ID() < id
 }
 

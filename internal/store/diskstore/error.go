@@ -86,7 +86,10 @@ func outcome(err error) error {
 
 // wrap makes an error of the contract from whatever made op fail. The context's own errors stay as they are.
 func wrap(op, key string, err error) error {
-	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*misuse](err); !ok && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 		return err
 	}
 	if _, ok := errors.AsType[*store.Conflict](err); ok {

@@ -7,3 +7,6 @@ package diskstore
 func OpenAround(dir string, opts Options, around func(name string, sync func() error) error) (*Store, error) {
 	return open(dir, opts, &syncer{around: around})
 }
+
+// Queued tells how many transactions wait for the committer.
+func (s *Store) Queued() int { return len(s.committer.queue) }

@@ -70,8 +70,7 @@ func openFolder(path string, sync *syncer) (*folder, error) {
 		return nil, err
 	}
 	if err := f.prepare(); err != nil {
-		f.close()
-		return nil, err
+		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
 }
@@ -90,7 +89,7 @@ func (f *folder) acquire() error {
 		return err
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
+		discard(lock)
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return fmt.Errorf("%w: %s", ErrLocked, f.path)
 		}

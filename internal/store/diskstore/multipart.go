@@ -128,7 +128,7 @@ func (s *Store) part(ctx context.Context, u *upload, path string, offset int64, 
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close() // synced by then
+	defer discard(f)
 	to := newSink(f, offset)
 	n, err := s.receive(ctx, r, size, func(p []byte) error {
 		return u.during(turn, func() error { return s.written(to.write(p)) })
@@ -260,7 +260,7 @@ func (s *Store) shorten(path string, size int64) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() // synced by then
+	defer discard(f)
 	if err := f.Truncate(size); err != nil {
 		return err
 	}

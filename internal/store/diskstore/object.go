@@ -85,7 +85,7 @@ func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.
 		return nil, wrap("open", key, err)
 	}
 	if err := position(f, offset); err != nil {
-		f.Close()
+		discard(f)
 		return nil, wrap("open", key, err)
 	}
 	if length < 0 {

@@ -20,7 +20,7 @@ type room struct {
 }
 
 const (
-	defaultHeadroom = 8 << 20
+	defaultHeadroom = 4 << 20
 	minStep         = 1 << 20 // the room grows by a part of its size between these two
 	maxStep         = 32 << 20
 	stepPart        = 8

@@ -28,7 +28,7 @@ func (s *Store) Snapshot(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return wrap("snapshot", "", err)
 	}
-	defer tx.Rollback() // of a read-only transaction: it cannot fail
+	defer rollback(tx)
 	_, err = tx.WriteTo(contextWriter{ctx, w})
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return ctxErr
@@ -92,7 +92,7 @@ func verify(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() // it has nothing to lose
+	defer discard(db)
 	return db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(rowsBucket)).ForEach(func(k, v []byte) error {
 			return errors.Join(ctx.Err(), checkRow(k, v))

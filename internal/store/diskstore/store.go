@@ -34,7 +34,7 @@ type Options struct {
 	MapSize int64
 
 	// Headroom is how many bytes of the table's file are kept free for transactions that free space, for when the disk
-	// is full. 0: 8 MiB.
+	// is full. 0: 4 MiB.
 	Headroom int64
 }
 

@@ -17,9 +17,10 @@ func (s *Store) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error)
 	rows := make([]store.Row, len(keys))
 	var key []byte
 	err := s.read(ctx, func(r reader) (err error) {
+		bucket := r.rows()
 		for i, k := range keys {
 			key = appendKey(key[:0], k)
-			if rows[i], _, err = r.row(key); err != nil {
+			if rows[i], _, err = row(bucket, key); err != nil {
 				return wrap("get", k.String(), err)
 			}
 		}
@@ -67,7 +68,8 @@ func (s *Store) page(ctx context.Context, op, name string, within, after []byte,
 	}
 	err = s.read(ctx, func(r reader) error {
 		size := 0
-		cursor := r.rows.Cursor()
+		page.Items = make([]store.Item, 0, min(limit, 100))
+		cursor := r.rows().Cursor()
 		for k, v := cursor.Seek(from); k != nil && bytes.HasPrefix(k, within); k, v = cursor.Next() {
 			if bytes.Equal(k, after) {
 				continue
@@ -114,7 +116,7 @@ func (s *Store) Due(ctx context.Context, shard int, until int64, after store.Due
 	}
 	var page []store.DueKey
 	err := s.read(ctx, func(r reader) error {
-		cursor := r.due.Cursor()
+		cursor := r.due().Cursor()
 		for k, _ := cursor.Seek(from); k != nil && bytes.HasPrefix(k, within) && len(page) < limit; k, _ = cursor.Next() {
 			d, err := decodeDue(k)
 			if err != nil {
