@@ -220,7 +220,7 @@ func readArchive(r io.Reader, sink archiveSink) (archiveSummary, error) {
 	for {
 		h, err := a.tar.Next()
 		switch {
-		case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return a.done, errIncomplete
 		case err != nil:
 			return a.done, fmt.Errorf("not a backup: %w", err)
@@ -283,7 +283,7 @@ func (a *archiveReader) rows(h *tar.Header, r io.Reader) error {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if err == io.EOF && len(line) == 0 {
+		if errors.Is(err, io.EOF) && len(line) == 0 {
 			return nil
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,7 +26,7 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 	if err := d.Decode(&file); err != nil {
 		return nil, fmt.Errorf("not a JSON object: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("there is something after the JSON object")
 	}
 	return file, nil

@@ -65,7 +65,9 @@ func (cmd *gcCmd) Run(ctx context.Context, c *console) error {
 	}
 	printSwept(c.out, done)
 	if !cmd.List {
-		printWaiting(c.out, waiting, c.clock.Now())
+		if err := printWaiting(c.out, waiting, c.clock.Now()); err != nil {
+			return err
+		}
 	}
 	if done.Failed > 0 {
 		return fmt.Errorf("%d rows could not be handled: %s", done.Failed, strings.Join(done.Errors, "; "))
@@ -81,7 +83,7 @@ func (c *console) confirm(warning, words string) error {
 	}
 	fmt.Fprintf(c.err, "Type %q to go on: ", words)
 	line, err := bufio.NewReader(c.in).ReadString('\n')
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if strings.TrimSpace(line) != words {
@@ -120,10 +122,10 @@ func printSwept(w io.Writer, s swept) {
 }
 
 // printWaiting writes what waits as a table.
-func printWaiting(w io.Writer, waiting []waits, now time.Time) {
+func printWaiting(w io.Writer, waiting []waits, now time.Time) error {
 	if len(waiting) == 0 {
-		fmt.Fprintln(w, "Nothing waits.")
-		return
+		_, err := fmt.Fprintln(w, "Nothing waits.")
+		return err
 	}
 	fmt.Fprintln(w, "Waiting:")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -135,7 +137,7 @@ func printWaiting(w io.Writer, waiting []waits, now time.Time) {
 		}
 		fmt.Fprintf(t, "  %s\t%d\t%v\t%s\t%s\n", v.Kind, v.Count, size(v.Bytes), until, v.Why)
 	}
-	t.Flush()
+	return t.Flush()
 }
 
 // printWaits writes one thing that waits as a line of tab-separated fields.

@@ -152,7 +152,7 @@ func TestBackupAndRestore(t *testing.T) {
 	layer, other := largeLayer("layer "), largeLayer("other ")
 	var d string
 	fill := func(s *running) {
-		s.pushImage("app", "v1", layer)
+		s.pushNoted("app", "v1", layer, largeLayer("a manifest that does not fit into a row "))
 		d = s.pushImage("app", "v2", other)
 		s.want(s.ask(http.MethodDelete, "/v2/app/manifests/"+d, "", nil), http.StatusAccepted)
 		location := s.want(s.ask(http.MethodPost, "/v2/app/blobs/uploads/", "", nil), http.StatusAccepted).Header.Get("Location")
@@ -174,7 +174,7 @@ func TestBackupAndRestore(t *testing.T) {
 
 		restored := shortFolder(t)
 		out := succeeds(t, "restore", file, "--data", restored)
-		says(t, out, "Restored", "2 objects")
+		says(t, out, "Restored", "3 objects")
 		fails(t, "is not empty", "restore", file, "--data", restored)
 		s := start(t, restored)
 		s.pulls("app", "v1", layer)

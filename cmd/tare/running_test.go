@@ -126,7 +126,10 @@ func (s *running) pushBlob(repo, content string) string {
 }
 
 // pushImage pushes an image of one layer under a tag and returns its digest.
-func (s *running) pushImage(repo, tag, layer string) string {
+func (s *running) pushImage(repo, tag, layer string) string { return s.pushNoted(repo, tag, layer, "") }
+
+// pushNoted pushes an image whose manifest has a note in it.
+func (s *running) pushNoted(repo, tag, layer, note string) string {
 	s.t.Helper()
 	const kind = "application/vnd.oci.image.manifest.v1+json"
 	config := `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`
@@ -137,6 +140,7 @@ func (s *running) pushImage(repo, tag, layer string) string {
 		"layers": []any{
 			map[string]any{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": s.pushBlob(repo, layer), "size": len(layer)},
 		},
+		"annotations": map[string]string{"note": note},
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -100,6 +100,7 @@ func (g *Guard) ServeToken(w http.ResponseWriter, r *http.Request) {
 	}
 	if name != "" || password != "" {
 		if err := g.login(r.Context(), name, password); err != nil {
+			g.passwords.log.Info("A token was refused.", "remote", r.RemoteAddr, "code", oci.CodeOf(err))
 			g.refuse(w, err)
 			return
 		}
