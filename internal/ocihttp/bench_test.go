@@ -95,3 +95,32 @@ func roundTrip(conn net.Conn, r *bufio.Reader, request string) error {
 	_, err := r.Discard(length)
 	return err
 }
+
+// nowhere is a connection that takes everything at once.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header             { return n.header }
+func (nowhere) WriteHeader(int)                   {}
+func (nowhere) Write(p []byte) (int, error)       { return len(p), nil }
+func (nowhere) WriteString(s string) (int, error) { return len(s), nil }
+
+// BenchmarkHandler measures the handler without a server.
+func BenchmarkHandler(b *testing.B) {
+	f := newFake()
+	_, d := withImage(f)
+	for name, h := range map[string]http.Handler{"plain": ocihttp.New(f, ocihttp.Options{}), "observed": ocihttp.New(f, ocihttp.Options{Observe: func(ocihttp.Observation) {}})} {
+		for _, path := range []string{"/v2/a/manifests/v1", "/v2/a/manifests/" + string(d), "/v2/a/blobs/" + string(digestOf("layer", "")), "/v2/a/blobs/" + someDigest} {
+			for _, method := range []string{"GET", "HEAD"} {
+				b.Run(name+" "+method+" "+path, func(b *testing.B) {
+					r := httptest.NewRequest(method, path, nil)
+					w := nowhere{http.Header{}}
+					b.ReportAllocs()
+					for b.Loop() {
+						clear(w.header)
+						h.ServeHTTP(w, r)
+					}
+				})
+			}
+		}
+	}
+}

@@ -79,16 +79,16 @@ func (x *exchange) failure(err error) *oci.Error {
 	}
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if x.r.Context().Err() != nil && ended || x.status != 0 && connectionLost(err) {
-		return &oci.Error{Code: clientGone, Cause: err}
+		return &oci.Error{Code: clientGone, Message: "the client went away", Cause: err}
 	}
 	var e *oci.Error
 	switch {
 	case errors.As(err, &e) && statusOf(e.Code) != http.StatusInternalServerError:
 		return e
 	case ended:
-		return &oci.Error{Code: oci.Unavailable, Cause: err}
+		return &oci.Error{Code: oci.Unavailable, Message: "this took too long; try again", Cause: err}
 	}
-	return &oci.Error{Code: oci.Internal, Cause: err}
+	return &oci.Error{Code: oci.Internal, Message: "internal error; the registry's log has more under the request id " + x.id, Cause: err}
 }
 
 // connectionLost tells whether writing an answer failed because its reader is gone or takes nothing more.
@@ -116,10 +116,7 @@ func (h *Handler) writeError(x *exchange, e *oci.Error) {
 	for _, name := range []string{"Etag", "Docker-Content-Digest", "Content-Type", "Content-Length"} {
 		delete(x.Header(), name) // they were about what was asked for
 	}
-	message := e.Message
 	switch e.Code {
-	case oci.Internal:
-		message = "internal error; the registry's log has more under the request id " + x.id
 	case oci.Unauthorized:
 		if h.access != nil {
 			x.Header().Set("WWW-Authenticate", h.access.Challenge(x.r))
@@ -130,9 +127,6 @@ func (h *Handler) writeError(x *exchange, e *oci.Error) {
 			after = retryAfter
 		}
 		x.Header().Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
-		if message == "" {
-			message = "the registry cannot do this now; try again"
-		}
 	case oci.InUse:
 		x.Header().Set("Allow", x.target.route.allow(x.r.Method))
 	}
@@ -144,7 +138,7 @@ func (h *Handler) writeError(x *exchange, e *oci.Error) {
 	var answer struct {
 		Errors [1]entry `json:"errors"`
 	}
-	answer.Errors[0] = entry{e.Code, message, e.Detail}
+	answer.Errors[0] = entry{e.Code, e.Message, e.Detail}
 	if err := x.writeJSON(statusOf(e.Code), "application/json", answer); err != nil {
 		// Only a client that is gone fails to take it, and it was told nothing that is now wrong.
 		x.cut = true

@@ -262,10 +262,10 @@ func (f *fake) WriteUpload(ctx context.Context, repo oci.Repository, id string, 
 	if err := f.enter(ctx, "WriteUpload"); err != nil {
 		return oci.Upload{}, err
 	}
-	return f.append(repo, id, offset, body, size)
+	return f.append(ctx, repo, id, offset, body, size)
 }
 
-func (f *fake) append(repo oci.Repository, id string, offset int64, body io.Reader, size int64) (oci.Upload, error) {
+func (f *fake) append(ctx context.Context, repo oci.Repository, id string, offset int64, body io.Reader, size int64) (oci.Upload, error) {
 	f.mu.Lock()
 	u, err := f.upload(repo, id)
 	if err != nil {
@@ -278,6 +278,9 @@ func (f *fake) append(repo oci.Repository, id string, offset int64, body io.Read
 		return oci.Upload{ID: id, Offset: at}, oci.Errorf(oci.RangeInvalid, "the upload stands at %d, not at %d", at, offset)
 	}
 	b, err := readBody(body, size)
+	if ctx.Err() != nil {
+		return oci.Upload{}, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	u.data = append(u.data, b...)
@@ -288,7 +291,7 @@ func (f *fake) FinishUpload(ctx context.Context, repo oci.Repository, id string,
 	if err := f.enter(ctx, "FinishUpload"); err != nil {
 		return oci.Descriptor{}, err
 	}
-	if _, err := f.append(repo, id, offset, body, size); err != nil {
+	if _, err := f.append(ctx, repo, id, offset, body, size); err != nil {
 		return oci.Descriptor{}, err
 	}
 	f.mu.Lock()

@@ -44,7 +44,6 @@ func (h *Handler) getManifest(x *exchange) error {
 		return x.writeEmpty(http.StatusNotModified)
 	}
 	x.WriteHeader(http.StatusOK)
-	x.extendWrite()
 	_, err = x.WriteString(c.Body)
 	return err
 }

@@ -58,6 +58,12 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
+// WriteHeader sends the header, and gives the client time to take it and what follows.
+func (x *exchange) WriteHeader(status int) {
+	x.extendWrite()
+	x.response.WriteHeader(status)
+}
+
 // writeEmpty answers without a body. The length is told because clients make room for a body of unknown length.
 func (x *exchange) writeEmpty(status int) error {
 	if status != http.StatusNoContent && status != http.StatusNotModified {
@@ -83,7 +89,6 @@ func (x *exchange) writeJSON(status int, contentType string, v any) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	x.extendWrite()
 	_, err = x.Write(b)
 	return err
 }

@@ -3,6 +3,7 @@
 package ocihttp
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -85,7 +86,7 @@ func (h *Handler) writeUpload(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	up, err := h.reg.WriteUpload(x.r.Context(), x.repo, x.target.ref, s.offset, &x.body, s.length)
+	up, err := h.reg.WriteUpload(x.uploadContext(), x.repo, x.target.ref, s.offset, &x.body, s.length)
 	if err != nil {
 		return h.uploadError(x, err)
 	}
@@ -106,7 +107,7 @@ func (h *Handler) finishUpload(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.reg.FinishUpload(x.r.Context(), x.repo, x.target.ref, d, s.offset, &x.body, s.length); err != nil {
+	if _, err := h.reg.FinishUpload(x.uploadContext(), x.repo, x.target.ref, d, s.offset, &x.body, s.length); err != nil {
 		return h.uploadError(x, err)
 	}
 	return x.createdBlob(d)
@@ -119,6 +120,9 @@ func (h *Handler) cancelUpload(x *exchange) error {
 	}
 	return x.writeEmpty(http.StatusNoContent)
 }
+
+// uploadContext does not end when the client goes away: that ends the body, and what came of it is to be kept.
+func (x *exchange) uploadContext() context.Context { return context.WithoutCancel(x.r.Context()) }
 
 // chunk tells where the body belongs and how long it is, as the Registry takes it: -1 for what is not said.
 func (x *exchange) chunk() (span, error) {
