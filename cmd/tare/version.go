@@ -8,18 +8,17 @@ import (
 	"runtime/debug"
 )
 
-// version is what this program calls itself; the linker sets it.
-var version string
+// version is what this program calls itself. The linker sets it in a build from the Makefile.
+var version = unversioned
+
+const unversioned = "(devel)"
 
 // buildVersion is the version, or else what the build recorded of its sources.
 func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+	if info, ok := debug.ReadBuildInfo(); ok && version == unversioned && info.Main.Version != "" {
 		return info.Main.Version
 	}
-	return "(devel)"
+	return version
 }
 
 // versionCmd prints the version.
