@@ -492,6 +492,39 @@ func TestStaleIndex(t *testing.T) {
 	due(faultstore.Pass, math.MaxInt64, at("a", 25), 2, at("c", 30))
 }
 
+func TestIndexKnowsTheShardOfAnUpdate(t *testing.T) {
+	// An update that moves a due time need not name the shard, which an earlier commit did or an earlier page.
+	ghosts := false
+	w := newWorld(t, faultstore.Options{Plan: func(c faultstore.Call) faultstore.Action {
+		if ghosts && c.Kind == faultstore.Due {
+			return faultstore.IndexGhosts
+		}
+		return faultstore.Pass
+	}})
+	move := func(sk string, at int64) store.Op {
+		return store.Op{Key: store.Key{PK: "p", SK: sk}, Kind: store.OpUpdate, Set: []store.Attr{{Name: store.AttrDue, Value: store.Int(at)}}}
+	}
+	w.want("commit behind the wrapper", w.store.Commit(t.Context(), store.Tx{Token: "0", Ops: []store.Op{dueRow("seen", 0, 1)}}), nil)
+	w.want("commit", w.table.Commit(t.Context(), store.Tx{Token: "1", Ops: []store.Op{dueRow("made", 0, 50)}}), nil)
+	w.want("commit", w.table.Commit(t.Context(), store.Tx{Token: "2", Ops: []store.Op{move("made", 60)}}), nil)
+	_, err := w.table.Due(t.Context(), 0, 1, store.DueKey{}, 10)
+	w.want("due", err, nil)
+	w.want("commit", w.table.Commit(t.Context(), store.Tx{Token: "3", Ops: []store.Op{move("seen", 2)}}), nil)
+	w.want("commit", w.table.Commit(t.Context(), store.Tx{Token: "4", Ops: []store.Op{
+		{Key: store.Key{PK: "p", SK: "seen"}, Kind: store.OpDelete}, {Key: store.Key{PK: "p", SK: "made"}, Kind: store.OpDelete},
+	}}), nil)
+	ghosts = true
+	page, err := w.table.Due(t.Context(), 0, 100, store.DueKey{}, 10)
+	w.want("due", err, nil)
+	var got []int64
+	for _, d := range page {
+		got = append(got, d.Due)
+	}
+	if want := []int64{1, 2, 50, 60}; !slices.Equal(got, want) {
+		t.Fatalf("got entries due at %v, want %v", got, want)
+	}
+}
+
 func TestTrace(t *testing.T) {
 	var done []string
 	w := newWorld(t, faultstore.Options{

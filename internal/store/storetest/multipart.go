@@ -366,6 +366,14 @@ var appendedTests = []bucketTest{
 		u.part("tail")
 		u.complete()
 	}},
+	{"ACanceledContextEndsThePart", func(b *bucket) {
+		u := b.begin("k")
+		ctx, r := cancelingReader(b)
+		_, err := b.A.Multipart.Part(ctx, u.key, u.id, 1, 0, r, -1)
+		wantCanceled(b, "part", err)
+		u.part("again")
+		u.complete()
+	}},
 	{"AShortReaderKeepsWhatCame", func(b *bucket) {
 		u := b.begin("k")
 		data := pattern(1, 70_000)
@@ -460,6 +468,19 @@ var keptApartTests = []bucketTest{
 		wantErr(b, "complete", b.A.Multipart.Complete(b.Context(), u.key, u.id, u.parts), store.ErrInvalid)
 		b.wantAbsent(u.key)
 		b.wantPending("", u)
+	}},
+	{"OtherMarks", func(b *bucket) {
+		u := b.begin("k")
+		u.part(b.enough(1))
+		replaced := u.parts[0]
+		u.parts, u.data = nil, ""
+		u.part(b.enough(2))
+		for _, mark := range []string{"", "none", replaced.Mark} {
+			p := u.parts[0]
+			p.Mark = mark
+			wantErr(b, "complete of a part with another mark", b.A.Multipart.Complete(b.Context(), u.key, u.id, []store.Part{p}), store.ErrInvalid)
+		}
+		u.complete()
 	}},
 	{"AnyOrder", func(b *bucket) {
 		u := b.begin("k")

@@ -409,6 +409,11 @@ var canceledObjectTests = []bucketTest{
 		wantCanceled(b, "delete", b.A.Objects.Delete(canceled(b), "old"))
 		b.wantAbsentOr("old", "x")
 	}},
+	{"PutEnds", func(b *bucket) {
+		ctx, r := cancelingReader(b)
+		wantCanceled(b, "put", b.A.Objects.Put(ctx, "k", r, 1<<30))
+		b.wantAbsent("k")
+	}},
 	{"PutMidway", func(b *bucket) {
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
@@ -422,6 +427,21 @@ var canceledObjectTests = []bucketTest{
 		}
 		b.wantObject("k", data)
 	}},
+}
+
+// cancelingReader gives a context that it ends at its first Read, and bytes for as long as it is asked: a call that does
+// not end with its context fails the test.
+func cancelingReader(tb testing.TB) (context.Context, io.Reader) {
+	ctx, cancel := context.WithCancel(tb.Context())
+	left := 64 << 20
+	return ctx, readerFunc(func(p []byte) (int, error) {
+		cancel()
+		if left -= len(p); left < 0 {
+			tb.Error("the call goes on after its context has ended")
+			return 0, errReader
+		}
+		return len(p), nil
+	})
 }
 
 type readerFunc func([]byte) (int, error)
