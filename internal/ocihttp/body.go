@@ -21,24 +21,35 @@ type body struct {
 	err       error
 }
 
-// Read reads on. A body of another length than was promised ends with an error.
-func (b *body) Read(p []byte) (int, error) {
+// Read reads on. A body of another length than was promised ends with an error, and never with all that was promised:
+// whoever wants no more than that may not look at an error that comes with the last byte.
+func (b *body) Read(p []byte) (n int, err error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	if b.want > 0 && int64(len(p)) > b.want-b.n+1 {
-		p = p[:b.want-b.n+1]
-	}
 	b.deadlines.extendRead()
-	n, err := b.src.Read(p)
-	b.n += int64(n)
-	if b.want > 0 && (b.n > b.want || err == io.EOF && b.n < b.want) {
-		n -= int(max(b.n-b.want, 0))
-		err = oci.Errorf(oci.SizeInvalid, "the body and its Content-Range differ in length")
+	if b.want > 0 {
+		n, err = b.readPromised(p)
+	} else {
+		n, err = b.src.Read(p)
 	}
+	b.n += int64(n)
 	b.err = err
 	if err == io.EOF {
 		b.deadlines.releaseRead()
+	}
+	return n, err
+}
+
+func (b *body) readPromised(p []byte) (int, error) {
+	left := b.want - b.n
+	n, err := b.src.Read(p[:min(int64(len(p)), left)])
+	more := 0
+	if err == nil && int64(n) == left {
+		more, err = io.ReadFull(b.src, make([]byte, 1))
+	}
+	if more > 0 || err == io.EOF && int64(n) < left {
+		return n - more, oci.Errorf(oci.SizeInvalid, "the body and its Content-Range differ in length")
 	}
 	return n, err
 }

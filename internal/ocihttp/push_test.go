@@ -150,7 +150,10 @@ func TestUploadErrors(t *testing.T) {
 			{"PATCH", "", unsized("012"), "Content-Range: 0-3", 400, oci.SizeInvalid, ""},
 			{"GET", "", nil, "", 204, "", "0-2"},
 			{"PATCH", "", unsized("34567"), "Content-Range: 3-5", 400, oci.SizeInvalid, ""},
-			{"GET", "", nil, "", 204, "", "0-5"},
+			{"GET", "", nil, "", 204, "", "0-4"},
+			{"PUT", digest, unsized("567890"), "Content-Range: 5-9", 400, oci.SizeInvalid, ""},
+			{"GET", "", nil, "", 204, "", "0-8"},
+			{"PUT", digest, unsized("9"), "Content-Range: 9-9", 201, "", ""},
 		},
 		"out of order": {
 			{"PATCH", "", "5678", "Content-Range: 5-8", 416, oci.RangeInvalid, "0-0"},

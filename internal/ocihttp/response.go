@@ -17,22 +17,8 @@ type response struct {
 	out    int64 // bytes of the body
 }
 
-// Unwrap is for [http.ResponseController].
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// WriteHeader sends the header. Informational ones are not remembered.
-func (w *response) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
 // Write sends a part of the body.
 func (w *response) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
 	n, err := w.ResponseWriter.Write(p)
 	w.out += int64(n)
 	return n, err
@@ -40,9 +26,6 @@ func (w *response) Write(p []byte) (int, error) {
 
 // WriteString sends a part of the body.
 func (w *response) WriteString(s string) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
 	n, err := io.WriteString(w.ResponseWriter, s)
 	w.out += int64(n)
 	return n, err
@@ -50,18 +33,16 @@ func (w *response) WriteString(s string) (int, error) {
 
 // ReadFrom sends what src holds. It calls the wrapped writer's ReadFrom where there is one.
 func (w *response) ReadFrom(src io.Reader) (int64, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
 	n, err := io.Copy(w.ResponseWriter, src)
 	w.out += n
 	return n, err
 }
 
-// WriteHeader sends the header, and gives the client time to take it and what follows.
+// WriteHeader sends the header, which goes before any body, and gives the client time to take it and what follows.
 func (x *exchange) WriteHeader(status int) {
+	x.status = status
 	x.extendWrite()
-	x.response.WriteHeader(status)
+	x.ResponseWriter.WriteHeader(status)
 }
 
 // writeEmpty answers without a body. The length is told because clients make room for a body of unknown length.
