@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upload_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"tare/internal/oci"
+	"tare/internal/refcount"
+	"tare/internal/upload"
+)
+
+func TestBrokenWrite(t *testing.T) {
+	content := pattern(1, 1000)
+	for _, before := range []int{0, 20, inline, 300} {
+		for _, came := range []int{0, 1, 30, inline, inline + 1, 500} {
+			for _, known := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%d+%d/%v", before, came, known), func(t *testing.T) {
+					w := newWorld(t, upload.Options{})
+					id := w.id()
+					w.write(id, 0, content[:before], int64(before), before)
+					size := int64(-1)
+					if known {
+						size = int64(len(content) - before)
+					}
+					_, err := w.Write(t.Context(), repo, id, int64(before), torn(content[before:before+came]), size)
+					if !errors.Is(err, errTorn) {
+						t.Fatalf("got %v", err)
+					}
+					w.stands(id, before+came)
+					w.audit()
+					w.write(id, int64(before+came), content[before+came:900], -1, 900)
+					w.finish(id, 900, content[900:], 100, content)
+					w.settle()
+				})
+			}
+		}
+	}
+}
+
+func TestBrokenWriteOfADeadRequest(t *testing.T) {
+	for _, came := range []int{10, 500} {
+		w := newWorld(t, upload.Options{})
+		id, content := w.id(), pattern(1, 1000)
+		ctx, cancel := context.WithCancel(t.Context())
+		r := io.MultiReader(body(content[:came]), readerFunc(func([]byte) (int, error) {
+			cancel()
+			return 0, context.Canceled
+		}))
+		_, err := w.Write(ctx, repo, id, 0, r, -1)
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		w.stands(id, came)
+		w.finish(id, int64(came), content[came:], -1, content)
+		w.settle()
+	}
+}
+
+func TestCanceledWrite(t *testing.T) {
+	w := newWorld(t, upload.Options{})
+	id, content := w.id(), pattern(1, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := io.MultiReader(body(content[:500]), readerFunc(func([]byte) (int, error) {
+		cancel()
+		return 0, io.EOF
+	}), body(content[500:510]), body(content[510:]))
+	_, err := w.Write(ctx, repo, id, 0, r, 1000)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	w.stands(id, 510)
+	w.finish(id, 510, content[510:], -1, content)
+	w.settle()
+}
+
+func TestBrokenFinish(t *testing.T) {
+	content := pattern(1, 1000)
+	for _, before := range []int{0, 20, 300} {
+		for _, came := range []int{0, 1, 30, inline + 1, 500} {
+			for _, size := range []int64{-1, int64(len(content) - before)} {
+				t.Run(fmt.Sprintf("%d+%d/%d", before, came, size), func(t *testing.T) {
+					w := newWorld(t, upload.Options{})
+					id := w.id()
+					w.write(id, 0, content[:before], int64(before), before)
+					for range 2 {
+						_, err := w.Finish(t.Context(), repo, id, digest.FromString(content), -1, torn(content[before:before+came]), size)
+						if !errors.Is(err, errTorn) {
+							t.Fatalf("got %v", err)
+						}
+						w.stands(id, before)
+						w.audit()
+					}
+					w.finish(id, -1, content[before:], size, content)
+					w.settle()
+				})
+			}
+		}
+	}
+}
+
+func TestBrokenPush(t *testing.T) {
+	w := newWorld(t, upload.Options{})
+	content := pattern(1, 1000)
+	for _, came := range []int{0, 10, 500} {
+		for _, size := range []int64{-1, 1000} {
+			_, err := w.Push(t.Context(), repo, digest.FromString(content), torn(content[:came]), size)
+			if !errors.Is(err, errTorn) {
+				t.Fatal(err)
+			}
+			w.audit()
+		}
+	}
+	w.settle()
+}
+
+func TestBodyWithAnErrorForTheClient(t *testing.T) {
+	w := newWorld(t, upload.Options{})
+	r := func(n int) io.Reader {
+		return io.MultiReader(body(pattern(1, n)), failing{oci.Errorf(oci.TooManyRequests, "slow down")})
+	}
+	for _, n := range []int{1, 1000} {
+		_, err := w.Write(t.Context(), repo, w.id(), -1, r(n), -1)
+		w.mustBe(err, oci.TooManyRequests)
+		_, err = w.Finish(t.Context(), repo, w.id(), digest.FromString("x"), -1, r(n), 10_000)
+		w.mustBe(err, oci.TooManyRequests)
+	}
+	w.settle()
+}
+
+func TestSizes(t *testing.T) {
+	content := pattern(1, 1000)
+	for _, c := range []struct{ came, size, kept int }{
+		{10, 11, 0}, {10, 9, 0}, {10, 500, 10}, {500, 900, 500}, {500, 499, 0}, {500, 10, 0}, {inline + 1, inline, 0}, {0, 1, 0}, {0, 500, 0},
+	} {
+		t.Run(fmt.Sprintf("%d of %d", c.came, c.size), func(t *testing.T) {
+			w := newWorld(t, upload.Options{})
+			id, d := w.id(), digest.FromString(content[:c.came])
+			_, err := w.Finish(t.Context(), repo, id, d, -1, body(content[:c.came]), int64(c.size))
+			w.mustBe(err, oci.SizeInvalid)
+			w.stands(id, 0)
+			_, err = w.Push(t.Context(), repo, d, body(content[:c.came]), int64(c.size))
+			w.mustBe(err, oci.SizeInvalid)
+			_, err = w.Write(t.Context(), repo, id, -1, body(content[:c.came]), int64(c.size))
+			w.mustBe(err, oci.SizeInvalid)
+			w.stands(id, c.kept)
+			w.absent(d)
+			w.finish(id, int64(c.kept), content[c.kept:], -1, content)
+			w.settle()
+		})
+	}
+}
+
+func TestSlowBody(t *testing.T) {
+	content := pattern(1, 1000)
+	slow := func(w *world) io.Reader {
+		return io.MultiReader(body(content[:500]), readerFunc(func([]byte) (int, error) {
+			w.clock.Advance(refcount.DefaultMargins().MaxPut + time.Second)
+			return 0, io.EOF
+		}), body(content[500:510]), body(content[510:]))
+	}
+	w := newWorld(t, upload.Options{})
+	_, err := w.Finish(t.Context(), repo, w.id(), digest.FromString(content), -1, slow(w), 1000)
+	w.mustBe(err, oci.BlobUploadInvalid)
+	id := w.id()
+	_, err = w.Write(t.Context(), repo, id, -1, slow(w), -1)
+	w.mustBe(err, oci.BlobUploadInvalid)
+	w.stands(id, 510)
+	w.finish(id, 510, content[510:], 490, content)
+	w.settle()
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upload_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"tare/internal/oci"
+	"tare/internal/store"
+	"tare/internal/upload"
+)
+
+func TestOneBlobTwiceAtOnce(t *testing.T) {
+	for _, size := range []int{10, 1000} {
+		for _, finishFirst := range []int{0, 1} {
+			w := newWorld(t, upload.Options{})
+			content := pattern(1, size)
+			ids := [2]string{w.id(), w.id()}
+			for _, id := range ids {
+				w.write(id, 0, content, -1, size)
+			}
+			w.finish(ids[finishFirst], -1, "", 0, content)
+			w.finish(ids[1-finishFirst], -1, "", 0, content)
+			w.settle()
+		}
+	}
+}
+
+func TestManyUploadersAtOnce(t *testing.T) {
+	w := newWorld(t, upload.Options{})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 5 {
+				content := pattern(j, []int{10, 1000}[(i+j)%2])
+				d := digest.FromString(content)
+				up, err := w.Start(t.Context(), repo)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%2 == 0 {
+					_, err = w.Write(t.Context(), repo, up.ID, -1, body(content[:5]), -1)
+					content = content[5:]
+				}
+				if err == nil {
+					_, err = w.Finish(t.Context(), repo, up.ID, d, -1, body(content), int64(len(content)))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	w.settle()
+}
+
+type gate struct {
+	reached, goOn chan struct{}
+}
+
+func newGate() gate { return gate{make(chan struct{}), make(chan struct{})} }
+
+func (g gate) body(before, after string) io.Reader {
+	stop := readerFunc(func([]byte) (int, error) {
+		close(g.reached)
+		<-g.goOn
+		return 0, io.EOF
+	})
+	return io.MultiReader(body(before), stop, body(after))
+}
+
+func TestRepeatedRequestOvertakesTheFirst(t *testing.T) {
+	content := pattern(1, 1000)
+	d := digest.FromString(content)
+	for name, c := range map[string]struct {
+		before int
+		first  func(w *world, id string, r io.Reader) error
+		second func(w *world, id string)
+	}{
+		"PUT by PUT": {
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Finish(w.t.Context(), repo, id, d, -1, r, 1000)
+				return err
+			},
+			second: func(w *world, id string) { w.finish(id, -1, content, 1000, content) },
+		},
+		"PUT by PUT after a tail": {
+			before: 10,
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Finish(w.t.Context(), repo, id, d, -1, r, 990)
+				return err
+			},
+			second: func(w *world, id string) { w.finish(id, -1, content[10:], 990, content) },
+		},
+		"PUT by PUT of unknown length": {
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Finish(w.t.Context(), repo, id, d, -1, r, -1)
+				return err
+			},
+			second: func(w *world, id string) { w.finish(id, -1, content, -1, content) },
+		},
+		"PUT by PATCH": {
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Finish(w.t.Context(), repo, id, d, -1, r, 1000)
+				return err
+			},
+			second: func(w *world, id string) {
+				w.write(id, 0, content[:10], 10, 10)
+				w.finish(id, 10, content[10:], 990, content)
+			},
+		},
+		"PUT by a small PUT": {
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Finish(w.t.Context(), repo, id, d, -1, r, 1000)
+				return err
+			},
+			second: func(w *world, id string) {
+				w.finish(id, -1, "small", 5, "small")
+				w.finish(w.id(), -1, content, 1000, content)
+			},
+		},
+		"PATCH by PATCH": {
+			before: 200,
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Write(w.t.Context(), repo, id, 200, r, -1)
+				return err
+			},
+			second: func(w *world, id string) {
+				w.write(id, 200, content[200:600], 400, 600)
+				w.finish(id, 600, content[600:], -1, content)
+			},
+		},
+		"first PATCH by PATCH": {
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Write(w.t.Context(), repo, id, 0, r, -1)
+				return err
+			},
+			second: func(w *world, id string) {
+				w.write(id, 0, content[:600], 600, 600)
+				w.finish(id, 600, content[600:], 400, content)
+			},
+		},
+		"PATCH by PUT": {
+			before: 200,
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Write(w.t.Context(), repo, id, 200, r, -1)
+				return err
+			},
+			second: func(w *world, id string) { w.finish(id, 200, content[200:], 800, content) },
+		},
+		"PATCH by a cancel": {
+			before: 200,
+			first: func(w *world, id string, r io.Reader) error {
+				_, err := w.Write(w.t.Context(), repo, id, 200, r, -1)
+				return err
+			},
+			second: func(w *world, id string) {
+				w.must(w.Cancel(w.t.Context(), repo, id))
+				w.finish(w.id(), -1, content, -1, content)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, upload.Options{})
+			id := w.id()
+			if c.before > 0 {
+				w.write(id, 0, content[:c.before], int64(c.before), c.before)
+			}
+			g := newGate()
+			earlier := make(chan error)
+			other := strings.Repeat("other bytes ", 100)[:1000-c.before]
+			go func() { earlier <- c.first(w, id, g.body(other[:300], other[300:])) }()
+			<-g.reached
+			c.second(w, id)
+			close(g.goOn)
+			if err := <-earlier; err == nil {
+				t.Fatal("the first request succeeded")
+			}
+			if got := w.read(d); got != content {
+				t.Fatal("the first request spoiled the blob")
+			}
+			w.settle()
+		})
+	}
+}
+
+func TestTwoChunksForOnePlace(t *testing.T) {
+	for _, unit := range []int{10, 200} {
+		w := newWorld(t, upload.Options{})
+		id := w.id()
+		var wg sync.WaitGroup
+		results := make(chan error, 8)
+		for i := range cap(results) {
+			wg.Go(func() {
+				_, err := w.Write(t.Context(), repo, id, 0, body(pattern(i, unit)), int64(unit))
+				results <- err
+			})
+		}
+		wg.Wait()
+		close(results)
+		for err := range results {
+			switch oci.CodeOf(err) {
+			case oci.RangeInvalid, oci.BlobUploadInvalid:
+			default:
+				if err != nil && !errors.Is(err, store.ErrUnavailable) && oci.CodeOf(err) != oci.BlobUploadUnknown {
+					t.Error(err)
+				}
+			}
+		}
+		w.audit()
+		w.settle()
+	}
+}
