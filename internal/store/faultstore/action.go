@@ -3,6 +3,7 @@
 package faultstore
 
 import (
+	"errors"
 	"io"
 
 	"tare/internal/store"
@@ -118,7 +119,7 @@ func act[T any](p *Process, c Call, b *body, do func(Action) (T, error)) (T, err
 		err = c.fail(lost)
 	default:
 		got, err := do(s.Action)
-		if err = p.answer(s, err); err != ErrDead {
+		if err = p.answer(s, err); !errors.Is(err, ErrDead) {
 			return got, err
 		}
 		if r, ok := any(got).(io.Closer); ok {

@@ -150,7 +150,7 @@ func atEnd(r io.Reader, missing int64) error {
 	switch n, err := io.ReadFull(r, make([]byte, 1)); {
 	case n > 0:
 		return errTooLong
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return err
 	}
 	return nil
