@@ -188,6 +188,8 @@ func TestReferrers(t *testing.T) {
 	s.do("GET", path+"?artifactType="+strings.Repeat("x", 9000), nil).want(t, 413, oci.TooLarge)
 }
 
+var _ ocihttp.Access = (*auth.Guard)(nil)
+
 // access lets callers do what a test says.
 type access struct {
 	caller auth.Caller
