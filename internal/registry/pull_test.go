@@ -17,6 +17,7 @@ import (
 	"tare/internal/store"
 )
 
+// An image is pushed and pulled, and nothing of it is visible elsewhere. A manifest may be an object.
 func TestImage(t *testing.T) {
 	for _, size := range []int{0, 100_000, oci.MaxManifest - 1000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -47,6 +48,7 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// The type of a manifest is the one that it was pushed with, and decides nothing else.
 func TestMediaTypes(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	config, layer := w.upload(repo, "{}"), w.upload(repo, "layer")
@@ -105,6 +107,7 @@ func TestBlobRanges(t *testing.T) {
 	}
 }
 
+// Bytes that went between the look and the open were deleted: that is no fault of the registry.
 func TestOpenOfABlobThatWent(t *testing.T) {
 	for _, size := range []int{10, 1000} {
 		w := newWorld(t, registry.Options{})
@@ -117,6 +120,7 @@ func TestOpenOfABlobThatWent(t *testing.T) {
 	}
 }
 
+// files is objects whose readers are files.
 type files struct {
 	store.Objects
 	dir string
@@ -126,6 +130,7 @@ func (f files) Open(context.Context, string, int64, int64) (io.ReadCloser, error
 	return os.Open(filepath.Join(f.dir, "file"))
 }
 
+// A file reaches the caller as it is, or the kernel could not send it.
 func TestFilesArePassedOn(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	dir := t.TempDir()

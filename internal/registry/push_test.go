@@ -61,6 +61,7 @@ func TestInvalidManifests(t *testing.T) {
 	w.wantNoManifest("t")
 }
 
+// A manifest is refused when anything that it lists is not in the repository, and the answer names what.
 func TestMissingReferences(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	config, layer := w.upload(repo, "{}"), w.upload(repo, "layer")
@@ -104,6 +105,7 @@ func (w *world) blobs(n int) []oci.Digest {
 	return ds
 }
 
+// A layer whose bytes may stay elsewhere need not be there; one that is is held as any other.
 func TestForeignLayers(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	config, here, absent := w.upload(repo, "{}"), w.upload(repo, "here"), digest.FromString("absent")
@@ -136,6 +138,7 @@ func TestSparseIndexes(t *testing.T) {
 	w.mustBe(err, oci.ManifestBlobUnknown)
 }
 
+// More than a transaction holds: a manifest with hundreds of layers, an index with hundreds of children.
 func TestManyReferences(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	blobs := w.blobs(300)
@@ -256,6 +259,7 @@ func TestMount(t *testing.T) {
 	}
 }
 
+// The methods of an upload reach package upload, whose tests say what they do.
 func TestUpload(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	ctx, content := t.Context(), pattern(1, 1000)

@@ -15,24 +15,7 @@ import (
 	"tare/internal/store/faultstore"
 )
 
-// An image is pushed and pulled, and nothing of it is visible elsewhere. A manifest may be an object.
-
-// The type of a manifest is the one that it was pushed with, and decides nothing else.
-
-// A manifest is refused when anything that it lists is not in the repository, and the answer names what.
-
-// A layer whose bytes may stay elsewhere need not be there; one that is is held as any other.
-
-// More than a transaction holds: a manifest with hundreds of layers, an index with hundreds of children.
-
-// Bytes that went between the look and the open were deleted: that is no fault of the registry.
-
-// files is objects whose readers are files.
-
-// A file reaches the caller as it is, or the kernel could not send it.
-
 // What a store says is told to the client in one way, whatever it was asked for.
-
 func TestStoreErrors(t *testing.T) {
 	for action, want := range map[faultstore.Action]oci.Code{
 		faultstore.Unavailable: oci.Unavailable,
@@ -93,7 +76,6 @@ func TestStartUploadWithoutAStore(t *testing.T) {
 }
 
 // The end of a request's context is not the registry's error.
-
 func TestCanceledContext(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	d := w.upload(repo, pattern(1, 1000))
@@ -113,5 +95,3 @@ func TestCanceledContext(t *testing.T) {
 		}
 	}
 }
-
-// The methods of an upload reach package upload, whose tests say what they do.

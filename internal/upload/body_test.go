@@ -17,6 +17,7 @@ import (
 	"tare/internal/upload"
 )
 
+// What came of a chunk that broke off is kept, whatever was there before, and the upload goes on from there.
 func TestBrokenWrite(t *testing.T) {
 	content := pattern(1, 1000)
 	for _, before := range []int{0, 20, inline, 300} {
@@ -45,6 +46,7 @@ func TestBrokenWrite(t *testing.T) {
 	}
 }
 
+// The context of a request whose client is gone has ended by the time at which what came is recorded.
 func TestBrokenWriteOfADeadRequest(t *testing.T) {
 	for _, came := range []int{10, 500} {
 		w := newWorld(t, upload.Options{})
@@ -64,6 +66,7 @@ func TestBrokenWriteOfADeadRequest(t *testing.T) {
 	}
 }
 
+// A request whose context ends is at its end, although its body may go on.
 func TestCanceledWrite(t *testing.T) {
 	w := newWorld(t, upload.Options{})
 	id, content := w.id(), pattern(1, 1000)
@@ -81,6 +84,7 @@ func TestCanceledWrite(t *testing.T) {
 	w.settle()
 }
 
+// A closing request that broke off is repeated from its beginning, so nothing of it may stay.
 func TestBrokenFinish(t *testing.T) {
 	content := pattern(1, 1000)
 	for _, before := range []int{0, 20, 300} {
@@ -121,6 +125,7 @@ func TestBrokenPush(t *testing.T) {
 	w.settle()
 }
 
+// A body has a word of its own for the client, and it is passed on.
 func TestBodyWithAnErrorForTheClient(t *testing.T) {
 	w := newWorld(t, upload.Options{})
 	r := func(n int) io.Reader {
@@ -135,6 +140,7 @@ func TestBodyWithAnErrorForTheClient(t *testing.T) {
 	w.settle()
 }
 
+// A body of another length than announced is refused. What came of a short chunk is kept, and nothing of a long one.
 func TestSizes(t *testing.T) {
 	content := pattern(1, 1000)
 	for _, c := range []struct{ came, size, kept int }{
@@ -158,6 +164,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// A put must not land when its row may be gone: a request has to end within MaxPut by the wall clock.
 func TestSlowBody(t *testing.T) {
 	content := pattern(1, 1000)
 	slow := func(w *world) io.Reader {

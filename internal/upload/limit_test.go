@@ -59,6 +59,7 @@ func TestMaxBlob(t *testing.T) {
 	tiny.settle()
 }
 
+// No byte is taken without room for it; an upload that has all of its bytes can end.
 func TestRoom(t *testing.T) {
 	full := false
 	var asked []int64
@@ -87,6 +88,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// A large upload in many small chunks keeps a row of constant size.
 func TestManyChunks(t *testing.T) {
 	w := newWorld(t, upload.Options{})
 	id, content := w.id(), pattern(1, 30_000)
@@ -101,6 +103,7 @@ func TestManyChunks(t *testing.T) {
 	w.settle()
 }
 
+// A running hash of another version of Go is no reason to fail.
 func TestUnreadableHashState(t *testing.T) {
 	for _, state := range []string{"", "sha\x02", "something else"} {
 		w := newWorld(t, upload.Options{})
@@ -125,6 +128,7 @@ func TestUnreadableHashState(t *testing.T) {
 	}
 }
 
+// A disk that is full loses nothing that was there before.
 func TestFullStore(t *testing.T) {
 	content := pattern(1, 1000)
 	w := newWorld(t, upload.Options{})
@@ -166,6 +170,7 @@ func TestFullStore(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// An upload whose bytes did not come back with a backup has ended.
 func TestBytesThatAreGone(t *testing.T) {
 	w := newWorld(t, upload.Options{})
 	id, content := w.id(), pattern(1, 1000)
@@ -183,6 +188,7 @@ func TestBytesThatAreGone(t *testing.T) {
 	w.settle()
 }
 
+// Parts of a least size are not supported, and nothing pretends that they are.
 func TestStoreWithALeastPart(t *testing.T) {
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
 	st := memstore.New(clk, memstore.Options{MinPart: 5 << 20})

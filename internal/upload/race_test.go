@@ -16,6 +16,7 @@ import (
 	"tare/internal/upload"
 )
 
+// Two clients push the same new blob at once: both succeed, whichever is first.
 func TestOneBlobTwiceAtOnce(t *testing.T) {
 	for _, size := range []int{10, 1000} {
 		for _, finishFirst := range []int{0, 1} {
@@ -62,6 +63,7 @@ func TestManyUploadersAtOnce(t *testing.T) {
 	w.settle()
 }
 
+// gate is a body that stops in the middle until it is let go.
 type gate struct {
 	reached, goOn chan struct{}
 }
@@ -77,6 +79,8 @@ func (g gate) body(before, after string) io.Reader {
 	return io.MultiReader(body(before), stop, body(after))
 }
 
+// A client repeats a request while its first one is still being read. The later one wins; the bytes of the earlier one
+// never meet its.
 func TestRepeatedRequestOvertakesTheFirst(t *testing.T) {
 	content := pattern(1, 1000)
 	d := digest.FromString(content)
@@ -192,30 +196,32 @@ func TestRepeatedRequestOvertakesTheFirst(t *testing.T) {
 	}
 }
 
-func TestTwoChunksForOnePlace(t *testing.T) {
+// Of several chunks for one place exactly one takes it, and the upload has its bytes.
+func TestManyChunksForOnePlace(t *testing.T) {
 	for _, unit := range []int{10, 200} {
 		w := newWorld(t, upload.Options{})
 		id := w.id()
+		var errs [8]error
 		var wg sync.WaitGroup
-		results := make(chan error, 8)
-		for i := range cap(results) {
-			wg.Go(func() {
-				_, err := w.Write(t.Context(), repo, id, 0, body(pattern(i, unit)), int64(unit))
-				results <- err
-			})
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = w.Write(t.Context(), repo, id, 0, body(pattern(i, unit)), int64(unit)) })
 		}
 		wg.Wait()
-		close(results)
-		for err := range results {
-			switch oci.CodeOf(err) {
-			case oci.RangeInvalid, oci.BlobUploadInvalid:
-			default:
-				if err != nil && !errors.Is(err, store.ErrUnavailable) && oci.CodeOf(err) != oci.BlobUploadUnknown {
-					t.Error(err)
-				}
+		winner := -1
+		for i, err := range errs {
+			switch code := oci.CodeOf(err); {
+			case err == nil && winner < 0:
+				winner = i
+			case err == nil:
+				t.Fatalf("chunks %d and %d both took the place", winner, i)
+			case code != oci.RangeInvalid && code != oci.BlobUploadInvalid && !errors.Is(err, store.ErrUnavailable):
+				t.Fatal(err)
 			}
 		}
-		w.audit()
+		if winner < 0 {
+			t.Fatal(errs)
+		}
+		w.finish(id, int64(unit), "", 0, pattern(winner, unit))
 		w.settle()
 	}
 }

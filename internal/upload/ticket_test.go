@@ -19,6 +19,7 @@ import (
 	"tare/internal/upload"
 )
 
+// Ids that were not issued for this repository, or have ended, cost no call of a store.
 func TestForgedIDs(t *testing.T) {
 	w := newWorld(t, upload.Options{})
 	id := w.id()
@@ -58,6 +59,7 @@ func TestForgedIDs(t *testing.T) {
 	refused("over", id)
 }
 
+// An id is good until its end in every process on the same table.
 func TestIDsOutliveTheProcess(t *testing.T) {
 	w := newWorld(t, upload.Options{})
 	id := w.id()

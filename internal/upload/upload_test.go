@@ -13,7 +13,6 @@ import (
 )
 
 // ways are all ways in which clients upload a blob. Each returns what the last request was answered.
-
 var ways = []struct {
 	name string
 	push func(w *world, content string, d oci.Digest) (oci.Descriptor, error)
@@ -63,7 +62,6 @@ var ways = []struct {
 }
 
 // chunks sends the first end bytes of content in seven pieces, some of them empty when there are few.
-
 func (w *world) chunks(id, content string, end int) {
 	w.t.Helper()
 	for i, at := range []int{0, 1, 2, 3, 4, 5, 6} {
@@ -79,7 +77,6 @@ func (w *world) chunks(id, content string, end int) {
 var sizes = []int{0, 1, inline - 1, inline, inline + 1, 2*inline + 1, 100_000}
 
 // Every way leads to the same blob, by both algorithms, twice over, and leaves nothing behind.
-
 func TestWays(t *testing.T) {
 	for _, way := range ways {
 		for _, size := range sizes {
@@ -100,7 +97,6 @@ func TestWays(t *testing.T) {
 }
 
 // Of content with another digest nothing is kept, and the upload has ended.
-
 func TestWrongDigest(t *testing.T) {
 	for _, way := range ways {
 		for _, size := range sizes[1:] {
@@ -142,7 +138,6 @@ func TestWrongDigestEndsTheUpload(t *testing.T) {
 }
 
 // A client whose last request was answered into the void sends it again.
-
 func TestFinishAgain(t *testing.T) {
 	for _, c := range []struct {
 		name         string
@@ -181,12 +176,7 @@ func TestFinishOfNothing(t *testing.T) {
 	w.settle()
 }
 
-// Ids that were not issued for this repository, or have ended, cost no call of a store.
-
-// An id is good until its end in every process on the same table.
-
 // A chunk in the wrong place is refused, says where the right one is, and hurts nothing.
-
 func TestOffsets(t *testing.T) {
 	for _, unit := range []int{10, 40, 100} {
 		t.Run(fmt.Sprint(unit), func(t *testing.T) {
@@ -222,20 +212,6 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// What came of a chunk that broke off is kept, whatever was there before, and the upload goes on from there.
-
-// The context of a request whose client is gone has ended by the time at which what came is recorded.
-
-// A request whose context ends is at its end, although its body may go on.
-
-// A closing request that broke off is repeated from its beginning, so nothing of it may stay.
-
-// A body has a word of its own for the client, and it is passed on.
-
-// A body of another length than announced is refused. What came of a short chunk is kept, and nothing of a long one.
-
-// No byte is taken without room for it; an upload that has all of its bytes can end.
-
 func TestCancel(t *testing.T) {
 	for _, size := range []int{0, 10, 500} {
 		w := newWorld(t, upload.Options{})
@@ -255,25 +231,3 @@ func TestCancel(t *testing.T) {
 		w.settle()
 	}
 }
-
-// A large upload in many small chunks keeps a row of constant size.
-
-// A running hash of another version of Go is no reason to fail.
-
-// Two clients push the same new blob at once: both succeed, whichever is first.
-
-// gate is a body that stops in the middle until it is let go.
-
-// A client repeats a request while its first one is still being read. The later one wins; the bytes of the earlier one
-
-// never meet its.
-
-// Two chunks for one place: one of them loses before a byte of it is written.
-
-// A put must not land when its row may be gone: a request has to end within MaxPut by the wall clock.
-
-// A disk that is full loses nothing that was there before.
-
-// An upload whose bytes did not come back with a backup has ended.
-
-// Parts of a least size are not supported, and nothing pretends that they are.
