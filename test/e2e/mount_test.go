@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 )
@@ -28,12 +29,11 @@ func TestMount(t *testing.T) {
 			_, err = b.run("regctl", "image", "copy", e.ref(from), e.ref(to))
 			return err
 		},
-		// It mounts what it remembers to have found or pushed elsewhere.
+		// It mounts what it remembers to have found or pushed elsewhere. Only root's skopeo remembers, in /var.
 		"skopeo": func(t *testing.T, e endpoint, index image) error {
-			if err := skopeoPush(t, e, from, index); err != nil {
-				return err
-			}
-			return skopeoPush(t, e, to, index)
+			needRoot(t)
+			b := newBox(t, e)
+			return errors.Join(b.skopeoPush(e, from, index), b.skopeoPush(e, to, index))
 		},
 	} {
 		t.Run(client, func(t *testing.T) {

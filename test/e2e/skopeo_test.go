@@ -27,8 +27,12 @@ func imageOptions(e endpoint, prefix string) []string {
 }
 
 func skopeoPush(t *testing.T, e endpoint, name string, img image) error {
+	return newBox(t, e).skopeoPush(e, name, img)
+}
+
+func (b *box) skopeoPush(e endpoint, name string, img image) error {
 	args := append([]string{"copy", "--all", "--preserve-digests"}, imageOptions(e, "--dest-")...)
-	_, err := newBox(t, e).run("skopeo", append(args, "oci:"+img.layout+":latest", "docker://"+e.ref(name))...)
+	_, err := b.run("skopeo", append(args, "oci:"+img.layout+":latest", "docker://"+e.ref(name))...)
 	return err
 }
 
