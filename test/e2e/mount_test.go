@@ -17,6 +17,13 @@ func TestMount(t *testing.T) {
 			_, err := newBox(t, e).run("crane", "copy", e.ref(from), e.ref(to))
 			return err
 		},
+		"ctr": func(t *testing.T, e endpoint, _ image) error {
+			need(t, uploadDigest)
+			b := containerd(t)
+			b.must("ctr", "content", "fetch", "--all-platforms", "--plain-http", e.ref(from))
+			_, err := b.run("ctr", "images", "push", "--plain-http", e.ref(to), e.ref(from))
+			return err
+		},
 		"oras": func(t *testing.T, e endpoint, _ image) error {
 			_, err := newBox(t, e).run("oras", "cp", "--no-tty", "--from-plain-http", "--to-plain-http", e.ref(from), e.ref(to))
 			return err
