@@ -138,7 +138,7 @@ type Trace []Step
 func (t Trace) Format(name func(string) string) string {
 	var b strings.Builder
 	for _, s := range t {
-		head, rows, _ := strings.Cut(s.Call.Format(name), "\n")
+		head, rows, _ := strings.Cut(s.Format(name), "\n")
 		b.WriteString(head)
 		if s.Action != Pass {
 			b.WriteString(" [" + s.Action.String() + "]")

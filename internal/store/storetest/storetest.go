@@ -121,8 +121,9 @@ func (t *table) commit(ops ...store.Op) {
 	wantErr(t, "commit", t.A.Commit(t.Context(), tx(ops...)), nil)
 }
 
-// refused applies operations through client A and wants them refused, because of exactly the failed ones.
-func (t *table) refused(failed []int, ops ...store.Op) *store.Conflict {
+// refused applies operations through client A and wants them refused, because of exactly the failed ones. It returns what
+// they found.
+func (t *table) refused(failed []int, ops ...store.Op) []store.Failure {
 	t.Helper()
 	err := t.A.Commit(t.Context(), tx(ops...))
 	conflict, ok := errors.AsType[*store.Conflict](err)
@@ -137,7 +138,7 @@ func (t *table) refused(failed []int, ops ...store.Op) *store.Conflict {
 	if !slices.Equal(got, failed) {
 		t.Fatalf("commit: refused by operations %v, want %v", got, failed)
 	}
-	return conflict
+	return conflict.Failed
 }
 
 // invalid applies a transaction through client A and wants ErrInvalid.

@@ -265,7 +265,7 @@ var commitTests = []tableTest{
 	{"RefusedNamesAllThatFailed", func(t *table) {
 		a, b, c, d, e := key("p", "a"), key("p", "b"), key("q", "c"), key("q", "d"), key("q", "e")
 		t.commit(put(a, num("n", 1)), put(b, num("n", 2), text("x", "y")), put(d), put(e, num("n", 5)))
-		conflict := t.refused([]int{0, 2, 3, 4},
+		failed := t.refused([]int{0, 2, 3, 4},
 			where(put(a, num("n", 9)), absent),
 			where(store.Op{Key: e, Kind: store.OpDelete}, is("n", store.Equal, store.Int(5))),
 			where(store.Op{Key: b, Kind: store.OpUpdate, Add: []store.Attr{num("n", 1)}}, is("n", store.Greater, store.Int(2))),
@@ -274,8 +274,8 @@ var commitTests = []tableTest{
 		)
 		found := []store.Row{row(num("n", 1)), row(num("n", 2), text("x", "y")), nil, {}}
 		for i, want := range found {
-			if got := conflict.Failed[i].Row; !got.Equal(want) {
-				t.Errorf("operation %d found %s, want %s", conflict.Failed[i].Op, describe(got), describe(want))
+			if got := failed[i].Row; !got.Equal(want) {
+				t.Errorf("operation %d found %s, want %s", failed[i].Op, describe(got), describe(want))
 			}
 		}
 		t.wantRow(a, row(num("n", 1)))
