@@ -83,23 +83,25 @@ func (l *Ledger) pause(ctx context.Context, try int) error {
 // applied never will be.
 func (l *Ledger) commit(ctx context.Context, now time.Time, t *txn) error {
 	tx := store.Tx{Ops: t.ops, Token: l.cfg.NewToken(), Before: now.Add(l.cfg.Margins.MaxStep)}
-	var err error
+	var err, unknown error
 	for try := range maxTries {
 		if try > 0 {
 			if perr := l.pause(ctx, try); perr != nil {
-				return errors.Join(err, perr)
+				return errors.Join(perr, err, unknown)
 			}
 		}
 		err = l.table.Commit(ctx, tx)
 		switch {
 		case errors.Is(err, store.ErrExpired):
 			return errAgain
-		case errors.Is(err, store.ErrFull):
+		case errors.Is(err, store.ErrUnknownOutcome):
+			unknown = err
+		case errors.Is(err, store.ErrFull) || !errors.Is(err, store.ErrUnavailable):
 			return err
-		case errors.Is(err, store.ErrUnknownOutcome), errors.Is(err, store.ErrUnavailable):
-			continue
 		}
-		return err
+	}
+	if unknown != nil {
+		return unknown // what was sent first may have been applied, whatever became of the last
 	}
 	return err
 }

@@ -39,6 +39,7 @@ type removal struct {
 	mark     string // what its own referrer row is marked with: the deletion that it is a part of
 	version  string // of the incarnation that it found first
 	flipped  bool   // the manifest went by this removal
+	after    string // sort key of the last reverse row of a tag that it took away
 
 	// A deletion that the sweep makes goes on only while applies holds of what was read, and while what guard adds to the
 	// transaction holds when it commits.
@@ -92,7 +93,15 @@ func (r *removal) step(ctx context.Context, now time.Time) (done bool, err error
 	}
 	if len(tags) > tagBatch {
 		t.update(manifestKey(r.repo, r.digest), change{add: []store.Attr{num(attrTags, -tagBatch)}}, m.asRead()...)
-		return false, r.l.apply(ctx, now, t)
+		if err := r.l.apply(ctx, now, t); err != nil {
+			return false, err
+		}
+		r.after = tagOfKey(r.repo, r.digest, tags[tagBatch-1].name).SK
+		return false, nil
+	}
+	if int64(len(tags)) != m.tags {
+		r.after = "" // a tag came behind our back
+		return false, errAgain
 	}
 	if err := r.flip(ctx, now, t, m, rows[1], int64(len(tags))); err != nil {
 		return false, err
@@ -110,22 +119,29 @@ type namedTag struct {
 	row  tag
 }
 
-// tags reads the tags that point to the manifest. One that moved between the two reads makes the transaction refuse.
+// tags reads tags that point to the manifest, behind those that the removal took away: one more than a batch, where there
+// are as many. One that moved between the two reads makes the transaction refuse.
 func (r *removal) tags(ctx context.Context) ([]namedTag, error) {
 	prefix := string(r.digest) + "#"
-	items, err := r.l.queryAll(ctx, partition(kindTagOf, r.repo), prefix)
-	if err != nil {
-		return nil, err
-	}
 	var tags []namedTag
 	var keys []store.Key
-	for _, it := range items {
-		if it.Row.Has(attrGone) {
-			continue
+	q := store.Query{PK: partition(kindTagOf, r.repo), Prefix: prefix, After: r.after, Limit: pageSize}
+	err := r.l.eachPage(ctx, q, func(items []store.Item) (more bool, err error) {
+		for _, it := range items {
+			if it.Row.Has(attrGone) {
+				continue
+			}
+			name := oci.Tag(strings.TrimPrefix(it.Key.SK, prefix))
+			tags = append(tags, namedTag{name: name})
+			keys = append(keys, tagKey(r.repo, name))
+			if len(tags) > tagBatch {
+				return false, nil
+			}
 		}
-		name := oci.Tag(strings.TrimPrefix(it.Key.SK, prefix))
-		tags = append(tags, namedTag{name: name})
-		keys = append(keys, tagKey(r.repo, name))
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	rows, err := r.l.read(ctx, keys...)
 	if err != nil {

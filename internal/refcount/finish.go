@@ -18,14 +18,14 @@ import (
 // When the session is gone the call looks for the blob: the reply of an earlier Finish may have been lost. Errors:
 // BlobUploadUnknown when there is neither.
 func (l *Ledger) Finish(ctx context.Context, s Session, d oci.Digest, size int64) error {
-	_, err := l.finish(ctx, s, d, size, func(*txn) string { return s.Object })
+	_, err := l.finish(ctx, s, d, size, func(*txn) string { return s.Object }, whyLost)
 	return err
 }
 
 // FinishInline is Finish for an upload whose whole content is at hand and within InlineLimit: it is kept in the table.
 // An object that the session named goes to a tombstone.
 func (l *Ledger) FinishInline(ctx context.Context, s Session, d oci.Digest, content string) error {
-	_, err := l.finish(ctx, s, d, int64(len(content)), l.inline(content))
+	_, err := l.finish(ctx, s, d, int64(len(content)), l.inline(content), whyRestarted)
 	return err
 }
 
@@ -33,7 +33,7 @@ func (l *Ledger) FinishInline(ctx context.Context, s Session, d oci.Digest, cont
 // id is the upload that it came by, "" for none. If the upload has bytes already, nothing happens, and the session that
 // has them is returned, begun, to be finished with them.
 func (l *Ledger) FinishWhole(ctx context.Context, repo oci.Repository, id string, d oci.Digest, content string) (Session, error) {
-	return l.finish(ctx, Session{ID: id, Repo: repo}, d, int64(len(content)), l.inline(content))
+	return l.finish(ctx, Session{ID: id, Repo: repo}, d, int64(len(content)), l.inline(content), whyRestarted)
 }
 
 // owner adds the row that owns the bytes of a first arrival, if it needs one, and names its object.
@@ -47,8 +47,9 @@ func (l *Ledger) inline(content string) owner {
 	}
 }
 
-// finish passes ownership. What it returns is a session that was found begun where s was not.
-func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64, own owner) (begun Session, err error) {
+// finish passes ownership. why is said of the session's object where it does not become the blob. What it returns is a
+// session that was found begun where s was not.
+func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64, own owner, why string) (begun Session, err error) {
 	err = l.retry(ctx, func(now time.Time) error {
 		keys := []store.Key{linkKey(s.Repo, d), blobKey(d)}
 		if s.ID != "" {
@@ -73,7 +74,7 @@ func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64
 			t.remove(sessionKey(s.ID), s.asRead()...)
 		}
 		if object := l.settle(&t, now, s.Repo, d, size, found, rows[1], own); s.Object != "" && object != s.Object {
-			l.bury(&t, now, tombstone{object: s.Object, multipart: true, bytes: size, why: whyLost})
+			l.bury(&t, now, tombstone{object: s.Object, multipart: true, bytes: size, why: why})
 		}
 		if len(t.ops) == 0 {
 			return nil
@@ -149,7 +150,7 @@ func (s *sweep) sweepLink(ctx context.Context, now time.Time, repo oci.Repositor
 	if err != nil {
 		return err
 	}
-	err = s.l.dropLink(&t, now, repo, d, []store.Row{r, rows[0], rows[1]}, equals(attrRefs, 0), atMost(attrDue, s.horizon.UnixMilli()))
+	err = s.l.dropLink(ctx, &t, now, repo, d, []store.Row{r, rows[0], rows[1]}, equals(attrRefs, 0), atMost(attrDue, s.horizon.UnixMilli()))
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (l *Ledger) DeleteBlob(ctx context.Context, repo oci.Repository, d oci.Dige
 			return oci.Errorf(oci.InUse, "%d manifests of this repository list the blob: delete them first", found.refs)
 		}
 		var t txn
-		if err := l.dropLink(&t, now, repo, d, rows, equals(attrRefs, 0)); err != nil {
+		if err := l.dropLink(ctx, &t, now, repo, d, rows, equals(attrRefs, 0)); err != nil {
 			return err
 		}
 		return l.apply(ctx, now, &t)
@@ -128,14 +128,27 @@ func (l *Ledger) DeleteBlob(ctx context.Context, repo oci.Repository, d oci.Dige
 }
 
 // dropLink removes a link under conds and takes it off its blob. rows are the link, the blob and the repository.
-func (l *Ledger) dropLink(t *txn, now time.Time, repo oci.Repository, d oci.Digest, rows []store.Row, conds ...store.Cond) error {
+func (l *Ledger) dropLink(ctx context.Context, t *txn, now time.Time, repo oci.Repository, d oci.Digest, rows []store.Row, conds ...store.Cond) error {
 	if rows[1] == nil {
-		return &store.Error{Op: "read", Key: blobKey(d).String(), Outcome: store.ErrCorrupt} // C2
+		return l.linkWithoutBlob(ctx, repo, d)
 	}
 	t.remove(linkKey(repo, d), append(conds, exists())...)
 	takeOne(t, blobKey(d), attrLinks, rows[1].Num(attrLinks), now)
 	l.lookAtRepository(t, now, repo, rows[2])
 	return nil
+}
+
+// linkWithoutBlob says what to make of a link that was read beside no blob: a batch is not a snapshot, so another sweep may
+// have taken both in between. A link that stays without one is corrupt (C2).
+func (l *Ledger) linkWithoutBlob(ctx context.Context, repo oci.Repository, d oci.Digest) error {
+	rows, err := l.read(ctx, linkKey(repo, d))
+	if err != nil {
+		return err
+	}
+	if rows[0] == nil {
+		return errAgain
+	}
+	return &store.Error{Op: "read", Key: blobKey(d).String(), Outcome: store.ErrCorrupt}
 }
 
 // takeOne takes one reference off a row that has n of them. Who takes the last one writes the due (C6); the range

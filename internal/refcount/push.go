@@ -181,6 +181,8 @@ func (w *pusher) moveTags(ctx context.Context, now time.Time, s sight) error {
 	if !moved {
 		return w.l.renewManifest(ctx, now, w.p.Repo, w.p.Digest, s.manifest)
 	}
+	// The first push said what the bytes are; the answers by tag and by digest must not differ.
+	w.p.MediaType = s.manifest.mediaType
 	pub := w.publish(now, s)
 	own := pub.tally.of(w.p.Digest)
 	own.child = true
@@ -305,12 +307,20 @@ func (pub *publication) judge(err error, s sight) error {
 			return nil
 		}
 	}
-	for _, f := range c.Failed {
-		if d, ok := pub.links[f.Op]; ok && !s.present[d] {
-			return blobMissing(d)
-		}
+	if d := pub.missing(c); d != "" && !s.present[d] {
+		return blobMissing(d)
 	}
 	return errAgain
+}
+
+// missing returns an edge that was refused, because nothing is there, or "".
+func (pub *publication) missing(c *store.Conflict) oci.Digest {
+	for _, f := range c.Failed {
+		if d, ok := pub.links[f.Op]; ok {
+			return d
+		}
+	}
+	return ""
 }
 
 func blobMissing(d oci.Digest) error {

@@ -77,7 +77,7 @@ func New(s Stores, c clock.Clock, cfg Config) (*Ledger, error) {
 // InlineLimit is the most bytes that [Ledger.FinishInline] takes.
 func (l *Ledger) InlineLimit() int { return l.cfg.InlineLimit }
 
-// UploadTTL is for how long an upload may stay untouched, and how long its id is good.
+// Margins are the times that the ledger relies on.
 func (l *Ledger) Margins() Margins { return l.cfg.Margins }
 
 // get reads one row.
@@ -129,21 +129,21 @@ func (l *Ledger) query(ctx context.Context, q store.Query) (store.Page, error) {
 // operation has to handle anyway.
 func (l *Ledger) queryAll(ctx context.Context, pk, prefix string) ([]store.Item, error) {
 	var all []store.Item
-	err := l.eachPage(ctx, store.Query{PK: pk, Prefix: prefix, Limit: pageSize}, func(items []store.Item) error {
+	err := l.eachPage(ctx, store.Query{PK: pk, Prefix: prefix, Limit: pageSize}, func(items []store.Item) (bool, error) {
 		all = append(all, items...)
-		return nil
+		return true, nil
 	})
 	return all, err
 }
 
-// eachPage visits a range of a partition page by page, none of them empty.
-func (l *Ledger) eachPage(ctx context.Context, q store.Query, visit func([]store.Item) error) error {
+// eachPage visits a range of a partition page by page, none of them empty, until visit answers false.
+func (l *Ledger) eachPage(ctx context.Context, q store.Query, visit func([]store.Item) (more bool, err error)) error {
 	for {
 		page, err := l.query(ctx, q)
 		if err != nil || len(page.Items) == 0 {
 			return err
 		}
-		if err := visit(page.Items); err != nil || !page.More {
+		if more, err := visit(page.Items); err != nil || !more || !page.More {
 			return err
 		}
 		q.After = page.Items[len(page.Items)-1].Key.SK

@@ -21,14 +21,14 @@ type Size struct {
 // Size adds up a repository, at the cost of reading all its rows. A repository that is not there has size zero.
 func (l *Ledger) Size(ctx context.Context, repo oci.Repository) (Size, error) {
 	var out Size
-	err := l.eachPage(ctx, store.Query{PK: partition(kindLink, repo), Limit: store.MaxGet}, func(items []store.Item) error {
+	err := l.eachPage(ctx, store.Query{PK: partition(kindLink, repo), Limit: store.MaxGet}, func(items []store.Item) (bool, error) {
 		keys := make([]store.Key, len(items))
 		for i, it := range items {
 			keys[i] = blobKey(oci.Digest(it.Key.SK))
 		}
 		blobs, err := l.read(ctx, keys...)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for i, it := range items {
 			size := it.Row.Num(attrSize)
@@ -38,19 +38,19 @@ func (l *Ledger) Size(ctx context.Context, repo oci.Repository) (Size, error) {
 				out.Exclusive += size
 			}
 		}
-		return nil
+		return true, nil
 	})
 	if err != nil {
 		return out, err
 	}
-	err = l.eachPage(ctx, store.Query{PK: partition(kindManifest, repo), Limit: pageSize}, func(items []store.Item) error {
+	err = l.eachPage(ctx, store.Query{PK: partition(kindManifest, repo), Limit: pageSize}, func(items []store.Item) (bool, error) {
 		for _, it := range items {
 			if m := readManifest(it.Row); m.visible() {
 				out.Manifests++
 				out.Tags += int(m.tags)
 			}
 		}
-		return nil
+		return true, nil
 	})
 	return out, err
 }

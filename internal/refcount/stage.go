@@ -5,6 +5,7 @@ package refcount
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"tare/internal/oci"
@@ -60,7 +61,11 @@ func (w *pusher) stageStep(ctx context.Context, now time.Time) (done bool, err e
 		return false, err
 	}
 	if int(m.cursor) < len(b.edges) {
-		return false, w.l.holdBatch(ctx, now, w.p.Repo, w.p.Digest, m, b.edges)
+		missing, err := w.l.holdBatch(ctx, now, w.p.Repo, w.p.Digest, m, b.edges)
+		if err != nil && w.optional(missing) {
+			return false, w.forget(ctx, now, m, b, missing)
+		}
+		return false, err
 	}
 	return true, w.flip(ctx, now, s, len(b.edges))
 }
@@ -110,19 +115,41 @@ func (l *Ledger) turnRound(ctx context.Context, now time.Time, repo oci.Reposito
 }
 
 // holdBatch takes a staged manifest's cursor over the next edges, and a reference on each. A blob or child that is not
-// there is ManifestBlobUnknown; the stage is left to the sweep, or to a push that comes after the blob.
-func (l *Ledger) holdBatch(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, m manifest, es []edge) error {
+// there is ManifestBlobUnknown, and missing; the stage is left to the sweep, or to a push that comes after the blob.
+func (l *Ledger) holdBatch(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, m manifest, es []edge) (missing oci.Digest, err error) {
 	to := min(int(m.cursor)+stageBatch, len(es))
 	pub := &publication{tally: tally{}, links: map[int]oci.Digest{}}
 	pub.update(manifestKey(repo, d), change{set: []store.Attr{num(attrCursor, int64(to)), due(now.Add(l.cfg.Margins.StageLease))}},
 		append(m.asRead(), equals(attrCursor, m.cursor))...)
 	pub.hold(repo, es[m.cursor:to])
 	pub.addManifests(l, now, repo)
-	err := l.commit(ctx, now, &pub.txn)
-	if c := refused(err); c != nil && c.Refused(0) {
-		return errAgain
+	err = l.commit(ctx, now, &pub.txn)
+	c := refused(err)
+	if c == nil {
+		return "", err
 	}
-	return pub.judge(err, sight{})
+	if missing = pub.missing(c); missing == "" || c.Refused(0) {
+		return "", errAgain
+	}
+	return missing, blobMissing(missing)
+}
+
+// optional tells whether the push can do without an edge to d.
+func (w *pusher) optional(d oci.Digest) bool {
+	return slices.Contains(w.p.Foreign, d) || slices.Contains(w.p.Sparse, d)
+}
+
+// forget takes an edge that the push can do without out of a stage that does not hold it yet: its blob was there when the
+// stage began, and has gone since. The edges below the cursor stay as they are, and the new version refuses whoever has
+// read the old ones.
+func (w *pusher) forget(ctx context.Context, now time.Time, m manifest, b body, d oci.Digest) error {
+	es := slices.DeleteFunc(slices.Clone(b.edges[m.cursor:]), func(e edge) bool { return e.digest == d })
+	es = append(slices.Clone(b.edges[:m.cursor]), es...)
+	var t txn
+	t.update(manifestKey(w.p.Repo, w.p.Digest), change{set: []store.Attr{text(attrVersion, w.l.cfg.NewToken())}},
+		append(m.asRead(), equals(attrCursor, m.cursor))...)
+	t.update(bodyKey(w.p.Repo, w.p.Digest), change{set: []store.Attr{data(attrEdges, packEdges(es))}}, exists())
+	return w.l.apply(ctx, now, &t)
 }
 
 // flip makes a staged manifest visible, provided that its cursor is at the end, together with its tags.
@@ -131,7 +158,7 @@ func (w *pusher) flip(ctx context.Context, now time.Time, s sight, edges int) er
 	own := pub.tally.of(w.p.Digest).tags
 	delete(pub.tally, w.p.Digest)
 	c := change{
-		set:    []store.Attr{text(attrState, stateVisible), text(attrVersion, w.l.cfg.NewToken())},
+		set:    []store.Attr{text(attrState, stateVisible), text(attrVersion, w.l.cfg.NewToken()), num(attrPushed, now.UnixMilli())},
 		add:    []store.Attr{num(attrTags, own)},
 		remove: []string{attrDeletion, attrDeleted, attrCascade},
 	}

@@ -315,7 +315,7 @@ func (l *Ledger) ApplyUntagged(ctx context.Context) error {
 
 func (l *Ledger) applyUntagged(ctx context.Context, repo oci.Repository) error {
 	q := store.Query{PK: partition(kindManifest, repo), Limit: pageSize}
-	return l.eachPage(ctx, q, func(items []store.Item) error {
+	return l.eachPage(ctx, q, func(items []store.Item) (bool, error) {
 		for _, it := range items {
 			m := readManifest(it.Row)
 			if !m.visible() || m.tags > 0 || m.parents > 0 || m.due != 0 {
@@ -327,10 +327,10 @@ func (l *Ledger) applyUntagged(ctx context.Context, repo oci.Repository) error {
 			t.update(it.Key, change{set: []store.Attr{num(attrDue, at)}},
 				append(m.asRead(), equals(attrTags, 0), equals(attrParents, 0), without(attrDue))...)
 			if err := l.apply(ctx, now, &t); err != nil && !errors.Is(err, errAgain) {
-				return err
+				return false, err
 			}
 		}
-		return nil
+		return true, nil
 	})
 }
 

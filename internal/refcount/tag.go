@@ -49,9 +49,13 @@ type move struct {
 
 const movedAway = "untagged"
 
+func (mv move) key(repo oci.Repository) store.Key {
+	return historyKey(repo, mv.name, mv.at, mv.operation)
+}
+
 // receipt adds the row of history that says that the move was made, and returns its index.
 func (mv move) receipt(l *Ledger, t *txn, repo oci.Repository, to, before string) int {
-	k := historyKey(repo, mv.name, mv.at, mv.operation)
+	k := mv.key(repo)
 	return t.put(k, row(k, text(attrDigest, to), text(attrBefore, before), due(fromMilli(mv.at).Add(l.cfg.Margins.History))), absent())
 }
 
@@ -83,15 +87,20 @@ func (mv move) point(l *Ledger, t *txn, ts tally, repo oci.Repository, old tag, 
 // DeleteTag removes a name. Absent or expired: ManifestUnknown.
 func (l *Ledger) DeleteTag(ctx context.Context, repo oci.Repository, name oci.Tag) error {
 	mv := move{name: name, operation: l.cfg.NewToken(), at: l.clock.Now().UnixMilli()}
+	sent := false
 	return l.retry(ctx, func(now time.Time) error {
-		r, err := l.get(ctx, tagKey(repo, name))
+		rows, err := l.read(ctx, tagKey(repo, name), mv.key(repo))
 		if err != nil {
 			return err
 		}
-		old := readTag(r)
-		if !old.live(now) {
+		old := readTag(rows[0])
+		switch {
+		case sent && rows[1] != nil: // an earlier attempt took effect although its reply was lost
+			return nil
+		case !old.live(now):
 			return errManifestUnknown
 		}
+		sent = true
 		t := l.untag(now, repo, mv, old)
 		err = l.commit(ctx, now, t)
 		if c := refused(err); c != nil {

@@ -42,14 +42,15 @@ func (l *Ledger) bury(t *txn, now time.Time, ts tombstone) {
 	t.put(k, row(k, attrs...), absent())
 }
 
-// inFlight tells whether a put of the tombstone's object may still be under way: only an upload that was given up can
-// have one. A sweep that gives the margins up still waits for these.
+// inFlight tells whether a put of the tombstone's object may still be under way. Whoever finished an upload has put its
+// object himself, and nobody else does; all others may have a writer who does not know yet that he is too late. A sweep
+// that gives the margins up still waits for these.
 func inFlight(r store.Row) bool {
 	switch r.Text(attrWhy) {
-	case whyCanceled, whyExpired, whyRestarted:
-		return true
+	case whyBlob, whyLost:
+		return false
 	}
-	return false
+	return true
 }
 
 // sweepTombstone deletes an object: first its unfinished parts, so that a late completion finds nothing, then the

@@ -94,7 +94,8 @@ func (l *Ledger) bringBack(ctx context.Context, repo oci.Repository, d oci.Diges
 				return err
 			}
 			if int(m.cursor) < len(b.edges) {
-				return l.holdBatch(ctx, now, repo, d, m, b.edges)
+				_, err := l.holdBatch(ctx, now, repo, d, m, b.edges)
+				return err
 			}
 			done = true
 			return l.flipBack(ctx, now, repo, d, m, rows[2])
@@ -165,7 +166,7 @@ func (l *Ledger) retag(ctx context.Context, repo oci.Repository, name oci.Tag, d
 		case s.tags[0].live(now):
 			return oci.Errorf(oci.PreconditionFailed, "the tag points to %s by now", s.tags[0].digest)
 		}
-		w.p.MediaType, w.size = s.manifest.mediaType, s.manifest.size
+		w.size = s.manifest.size
 		return w.moveTags(ctx, now, s)
 	})
 }
