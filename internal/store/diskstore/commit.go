@@ -54,9 +54,9 @@ func newRequest(tx *store.Tx) *request {
 	}
 	for i := range tx.Ops {
 		op := &tx.Ops[i]
-		r.keys[i] = appendKey(nil, op.Key)
+		r.keys[i] = appendKey(make([]byte, 0, len(op.Key.PK)+len(op.Key.SK)+keySlack), op.Key)
 		if op.Kind == store.OpPut {
-			r.values[i] = appendRow(nil, r.keys[i], op.Row)
+			r.values[i] = encodeRow(r.keys[i], op.Row)
 		}
 		r.bytes += len(r.keys[i]) + len(r.values[i])
 	}
@@ -165,16 +165,15 @@ func (c *committer) apply(group []*request) {
 // applyOne applies a transaction to the rows, or sets why not. Its error is the engine's and ends the group.
 func (c *committer) applyOne(w *writer, r *request) (bool, error) {
 	now := c.clock.Now()
-	first := r.tx.Ops[0].Key.String()
 	if a, known := c.tokens.applied[r.tx.Token]; known {
 		r.err = nil
 		if a.fingerprint != r.fingerprint {
-			r.err = invalid("commit", first, errToken)
+			r.err = &misuse{errToken}
 		}
 		return false, nil
 	}
 	if !r.tx.Before.IsZero() && !now.Before(r.tx.Before) {
-		r.err = &store.Error{Op: "commit", Key: first, Outcome: store.ErrExpired}
+		r.err = errLate
 		return false, nil
 	}
 	changes, err := r.changes(w)
@@ -228,7 +227,7 @@ func (r *request) changes(w *writer) ([]change, error) {
 		case store.OpPut:
 			c.value = r.values[i]
 		case store.OpUpdate:
-			c.value = appendRow(nil, c.key, c.row)
+			c.value = encodeRow(c.key, c.row)
 		}
 	}
 	return changes, nil

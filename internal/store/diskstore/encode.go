@@ -20,6 +20,7 @@ import (
 const (
 	keyEnd    = 0x00
 	keyEscape = 0x01
+	keySlack  = 8 // more than a key takes beside its parts, but for rare ones
 )
 
 // appendPK appends the part of a row's key that all rows of the partition share.
@@ -79,12 +80,16 @@ func decodeKey(b []byte) (store.Key, error) {
 const (
 	rowVersion = 1
 	rowHeader  = 1 + crc32.Size
+	attrSlack  = 12 // more than an attribute takes beside its name and text, but for rare ones
 )
 
-// appendRow appends the stored form of a row under the encoded key.
-func appendRow(b, key []byte, row store.Row) []byte {
-	start := len(b)
-	b = append(b, rowVersion, 0, 0, 0, 0)
+// encodeRow returns the stored form of a row under the encoded key.
+func encodeRow(key []byte, row store.Row) []byte {
+	size := rowHeader + binary.MaxVarintLen16
+	for _, a := range row {
+		size += len(a.Name) + len(a.Value.Text()) + attrSlack
+	}
+	b := append(make([]byte, 0, size), rowVersion, 0, 0, 0, 0)
 	b = binary.AppendUvarint(b, uint64(len(row)))
 	for _, a := range row {
 		b = appendText(b, a.Name)
@@ -95,7 +100,7 @@ func appendRow(b, key []byte, row store.Row) []byte {
 			b = appendText(b, a.Value.Text())
 		}
 	}
-	binary.BigEndian.PutUint32(b[start+1:], checksum(key, b[start+rowHeader:]))
+	binary.BigEndian.PutUint32(b[1:], checksum(key, b[rowHeader:]))
 	return b
 }
 

@@ -264,13 +264,17 @@ func (e *engine) before(id int) bool {
 	return tx.ID() < id
 }
 
-// reserve sees to it that the file has room for what comes, as far as the disk allows, and tells bbolt where it ends.
+// reserve sees to it that the file has room for what comes, as far as the disk allows, and tells bbolt where it ends. It
+// tells whether less than the headroom is left.
 func (e *engine) reserve(tx *bbolt.Tx, need int64) (short bool, err error) {
-	if err := e.room.provide(tx.Size(), need); err != nil && !outOfRoom(err) {
+	switch err := e.room.provide(tx.Size(), need); {
+	case outOfRoom(err):
+		short = e.room.size-tx.Size()+e.freeBytes() < e.room.headroom
+	case err != nil:
 		return false, err
 	}
 	e.db.MaxSize = int(e.room.size)
-	return e.room.size-tx.Size()+e.freeBytes() < e.room.headroom, nil
+	return short, nil
 }
 
 // freeBytes is what the free pages hold, as of the last update.

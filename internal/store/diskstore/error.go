@@ -30,6 +30,7 @@ var (
 	errOverrun  = errors.New("the reader has more bytes than were announced")
 	errObject   = errors.New("not an object key")
 	errToken    = errors.New("the token of another transaction")
+	errLate     = errors.New("the transaction came too late")
 	errNegative = errors.New("a negative size, offset or number")
 	errNoSpace  = fmt.Errorf("%w: the file system has less left", syscall.ENOSPC)
 )
@@ -74,6 +75,8 @@ func outcome(err error) error {
 		return store.ErrCorrupt
 	}
 	switch {
+	case isA(errLate):
+		return store.ErrExpired
 	case outOfRoom(err):
 		return store.ErrFull
 	case isA(bbolterrors.ErrInvalid), isA(bbolterrors.ErrChecksum), isA(bbolterrors.ErrVersionMismatch):

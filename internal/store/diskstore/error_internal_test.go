@@ -41,6 +41,8 @@ func TestOutcomes(t *testing.T) {
 		{bbolterrors.ErrVersionMismatch, store.ErrCorrupt},
 		{bbolterrors.ErrDatabaseNotOpen, store.ErrUnavailable},
 		{bbolterrors.ErrInvalidMapping, store.ErrUnavailable},
+		{errLate, store.ErrExpired},
+		{&misuse{errToken}, store.ErrInvalid},
 		{errClosed, store.ErrUnavailable},
 		{errFailed, store.ErrUnavailable},
 		{errOvertaken, store.ErrUnavailable},

@@ -7,16 +7,14 @@ import (
 	"os"
 )
 
-// room is the table's file as the disk knows it. It grows ahead of the pages that are in use, by zeros that are written
-// and synced before any page may lie there. That has two uses. A commit only overwrites blocks that the file already
-// has, so that its syncs need not wait for the file system's own journal. And the headroom at the end stays
-// there when the disk is full, for the transactions that free space: a copy-on-write tree needs pages to delete.
+// room is the part of the table's file that the disk has set aside. It grows ahead of the pages that are in use, and no
+// page may lie behind it: so a commit is refused for want of space before it writes anything. The headroom at its end
+// stays there when the disk is full, for the transactions that free space: a copy-on-write tree needs pages to delete.
 type room struct {
 	file     *os.File // a handle of its own: bbolt's is private
 	folder   *folder
-	size     int64 // of the file; all of it is on the disk
+	size     int64 // of the file
 	headroom int64
-	zeros    []byte
 }
 
 const (
@@ -29,8 +27,8 @@ const (
 	smallChange = 1 << 10
 )
 
-// openRoom takes the file as it is. Zeros that a crash left at its end unsynced may be missing: then a write there can
-// run out of room, which the engine survives.
+// openRoom takes the file as it is. Its last bytes may not be set aside, when a crash came before a sync or the file is a
+// copy: then a write there can run out of room, which the engine survives.
 func openRoom(path string, f *folder, headroom int64) (*room, error) {
 	file, err := os.OpenFile(path, os.O_RDWR, fileMode)
 	if err != nil {
@@ -40,7 +38,7 @@ func openRoom(path string, f *folder, headroom int64) (*room, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &room{file: file, folder: f, size: info.Size(), headroom: headroom, zeros: make([]byte, 1<<20)}, nil
+	return &room{file: file, folder: f, size: info.Size(), headroom: headroom}, nil
 }
 
 func (r *room) close() error { return r.file.Close() }
@@ -60,27 +58,36 @@ func (r *room) provide(used, need int64) error {
 	return err
 }
 
-// extend makes the file n bytes longer. Out of room, it is as long as before.
+// extend makes the file n bytes longer.
 func (r *room) extend(n int64) error {
-	// The last bytes of a full disk are not touched: zeros that do not fit would take them from others for a moment.
+	// What a full disk has left is not touched: an attempt that fails would take it from others for a moment.
 	if left, err := r.folder.available(); err == nil && left < n {
 		return errNoSpace
 	}
-	for at := r.size; at < r.size+n; {
-		zeros := r.zeros[:min(int64(len(r.zeros)), r.size+n-at)]
-		if _, err := r.file.WriteAt(zeros, at); err != nil {
-			if outOfRoom(err) {
-				// Should this fail, the file is longer than it need be, which bbolt does not mind.
-				_ = r.file.Truncate(r.size)
-				return err
-			}
-			return &failure{err}
+	if err := allocate(r.file, r.size, n); err != nil {
+		if outOfRoom(err) {
+			// Should this fail, the file is longer than it need be, which bbolt does not mind.
+			_ = r.file.Truncate(r.size)
+			return err
 		}
-		at += int64(len(zeros))
+		return &failure{err}
 	}
 	if err := r.folder.sync.file(r.file); err != nil {
 		return &failure{err}
 	}
 	r.size += n
+	return nil
+}
+
+// writeZeros makes f n bytes longer by writing them.
+func writeZeros(f *os.File, size, n int64) error {
+	zeros := make([]byte, min(n, 1<<20))
+	for end := size + n; size < end; {
+		m, err := f.WriteAt(zeros[:min(int64(len(zeros)), end-size)], size)
+		if err != nil {
+			return err
+		}
+		size += int64(m)
+	}
 	return nil
 }

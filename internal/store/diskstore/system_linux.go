@@ -18,6 +18,20 @@ func datasync(f *os.File) error {
 	}
 }
 
+// allocate makes f n bytes longer, and has the blocks for them set aside. Where the file system cannot, they are written.
+func allocate(f *os.File, size, n int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), 0, size, n)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, errors.ErrUnsupported):
+			return writeZeros(f, size, n)
+		}
+		return os.NewSyscallError("fallocate", err)
+	}
+}
+
 // startWriteback asks the kernel to begin writing a range of f, so that the datasync at the end finds little to do. It
 // is a hint: an error that it meets is met again by the datasync.
 func startWriteback(f *os.File, offset, n int64) {
