@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -26,36 +27,45 @@ func TestKill(t *testing.T) {
 // were not told can be pushed again.
 func TestKillAmidPushes(t *testing.T) {
 	const pushers, before = 3, 6
+	find(t, "crane")
 	s := serve(t, access{})
 	type push struct {
 		name string
 		img  image
+		err  error
 	}
-	pushed := make(chan push) // acknowledged
+	pushes := make(chan push) // closed when nobody pushes any more
 	var working sync.WaitGroup
 	for p := range pushers {
 		working.Go(func() {
 			for i := 0; ; i++ {
 				next := push{name: fmt.Sprintf("team/app%d:%d", p, i)}
 				next.img = newImage(t, next.name)
-				if cranePush(t, s.endpoint, next.name, next.img) != nil {
+				next.err = cranePush(t, s.endpoint, next.name, next.img)
+				pushes <- next
+				if next.err != nil {
 					return
 				}
-				pushed <- next
 			}
 		})
 	}
-	var kept []push
-	for len(kept) < before {
-		kept = append(kept, <-pushed)
-	}
-	s.kill(t)
 	go func() {
 		working.Wait()
-		close(pushed)
+		close(pushes)
 	}()
-	for late := range pushed {
-		kept = append(kept, late)
+	var kept, lost []push
+	for p := range pushes {
+		if p.err != nil {
+			lost = append(lost, p)
+			continue
+		}
+		kept = append(kept, p)
+		if len(kept) == before {
+			s.kill(t)
+		}
+	}
+	if len(kept) < before {
+		t.Fatalf("%d pushes succeeded, want %d: %v", len(kept), before, lost[0].err)
 	}
 	s.restart(t)
 	for _, p := range kept {
@@ -63,14 +73,8 @@ func TestKillAmidPushes(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for p := range pushers {
-		name := fmt.Sprintf("team/app%d:again", p)
-		img := newImage(t, fmt.Sprintf("team/app%d:%d", p, len(kept)))
-		if err := cranePush(t, s.endpoint, name, img); err != nil {
-			t.Error(err)
-			continue
-		}
-		if err := cranePull(t, s.endpoint, name, img); err != nil {
+	for _, p := range lost {
+		if err := errors.Join(cranePush(t, s.endpoint, p.name, p.img), cranePull(t, s.endpoint, p.name, p.img)); err != nil {
 			t.Error(err)
 		}
 	}
