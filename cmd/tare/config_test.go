@@ -34,13 +34,13 @@ func configOf(t *testing.T, content string) string {
 }
 
 func TestPrecedence(t *testing.T) {
-	file := configOf(t, `{"listen":"file:1","data":"file","lease":"13h","read-only-users":["a","b"],"anonymous-pull":true,"min-free":"10MiB","access-log":false}`)
+	file := configOf(t, `{"listen":"file:1","data":"file","lease":"13h","read-only-users":["a","b"],"anonymous-pull":true,"min-free":"10MiB","access-log":true}`)
 	t.Run("defaults", func(t *testing.T) {
 		cli, err := parse(t, "serve")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := cli.Serve; s.Listen != "127.0.0.1:5000" || s.Data != "data" || s.MinFree != nil || !s.AccessLog || s.AnonymousPull || s.Open {
+		if s := cli.Serve; s.Listen != "127.0.0.1:5000" || s.Data != "data" || s.MinFree != nil || s.AccessLog || s.AnonymousPull || s.Open {
 			t.Errorf("got %+v", s)
 		}
 		if got, want := cli.Serve.margins(), refcount.DefaultMargins(); got != want {
@@ -53,7 +53,7 @@ func TestPrecedence(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := cli.Serve
-		if s.Listen != "file:1" || s.Data != "file" || s.Lease != duration(13*time.Hour) || !s.AnonymousPull || s.AccessLog ||
+		if s.Listen != "file:1" || s.Data != "file" || s.Lease != duration(13*time.Hour) || !s.AnonymousPull || !s.AccessLog ||
 			!reflect.DeepEqual(s.ReadOnlyUsers, []string{"a", "b"}) || s.MinFree == nil || *s.MinFree != 10<<20 {
 			t.Errorf("got %+v", s)
 		}
@@ -87,12 +87,12 @@ func TestPrecedence(t *testing.T) {
 	t.Run("flag over environment and file", func(t *testing.T) {
 		t.Setenv("TARE_LISTEN", "env:2")
 		t.Setenv("TARE_READ_ONLY_USERS", "c")
-		cli, err := parse(t, "serve", "--config", file, "--listen", "flag:3", "--read-only-users", "d,e", "--min-free", "0", "--access-log")
+		cli, err := parse(t, "serve", "--config", file, "--listen", "flag:3", "--read-only-users", "d,e", "--min-free", "0", "--access-log=false")
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := cli.Serve
-		if s.Listen != "flag:3" || !reflect.DeepEqual(s.ReadOnlyUsers, []string{"d", "e"}) || *s.MinFree != 0 || !s.AccessLog || !s.AnonymousPull {
+		if s.Listen != "flag:3" || !reflect.DeepEqual(s.ReadOnlyUsers, []string{"d", "e"}) || *s.MinFree != 0 || s.AccessLog || !s.AnonymousPull {
 			t.Errorf("got %+v", s)
 		}
 	})

@@ -34,7 +34,7 @@ type serveCmd struct {
 	MetricsListen   string   `help:"Serve /metrics on an address of its own." group:"Network" placeholder:"HOST:PORT"`
 	StallTimeout    duration `help:"End requests whose client sends or takes nothing for this long; 0: never." default:"1m" group:"Network"`
 	ShutdownTimeout duration `help:"Let requests come to their end for this long when the server is told to stop." default:"5m" group:"Network"`
-	AccessLog       bool     `help:"Log every request." default:"true" negatable:"" group:"Network"`
+	AccessLog       bool     `help:"Log every request, and not only those that failed by the fault of the registry." group:"Network"`
 
 	Htpasswd      string   `help:"The users: a file of bcrypt hashes as htpasswd -B writes it. It is read again when it changes." group:"Access" placeholder:"FILE"`
 	ReadOnlyUsers []string `help:"Users who may pull and nothing else." group:"Access" placeholder:"NAME"`

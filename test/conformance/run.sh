@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 url=${CONFORMANCE_URL:-}
 if [ -z "$url" ]; then
   folder=$(mktemp -d)
-  exec {output}< <(exec bin/tare serve --listen 127.0.0.1:0 --data "$folder/data" --no-access-log 2>"$folder/log")
+  exec {output}< <(exec bin/tare serve --listen 127.0.0.1:0 --data "$folder/data" 2>"$folder/log")
   server=$!
   # shellcheck disable=SC2064 # the server and its folder are known now
   trap "kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf '$folder'" EXIT
