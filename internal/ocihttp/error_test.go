@@ -208,19 +208,19 @@ func TestPathTricks(t *testing.T) {
 		"/v2/A/tags/list":       oci.NameInvalid,
 		"/v2/a/tags%2Flist":     oci.NameUnknown,
 		"/v2/" + strings.Repeat("a", 256) + "/tags/list": oci.NameInvalid,
-		"/v2/a/manifests/":                            oci.TagInvalid,
-		"/v2/a/manifests/..":                          oci.TagInvalid,
-		"/v2/a/manifests/%2e%2e%2fx":                  oci.TagInvalid,
-		"/v2/a/manifests/" + strings.Repeat("a", 129): oci.TagInvalid,
+		"/v2/a/manifests/":                            oci.ManifestUnknown,
+		"/v2/a/manifests/..":                          oci.ManifestUnknown,
+		"/v2/a/manifests/%2e%2e%2fx":                  oci.ManifestUnknown,
+		"/v2/a/manifests/" + strings.Repeat("a", 129): oci.ManifestUnknown,
 		"/v2/a/blobs/":                                oci.DigestInvalid,
 		"/v2/a/blobs/..%2f" + someDigest:              oci.DigestInvalid,
-		"http://elsewhere/v2/a/manifests/-":           oci.TagInvalid,
-		"/v2/a/manifests/-?x=%zz;y":                   oci.TagInvalid,
+		"http://elsewhere/v2/a/manifests/-":           oci.ManifestUnknown,
+		"/v2/a/manifests/-?x=%zz;y":                   oci.ManifestUnknown,
 	} {
 		r := s.raw("GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n", false)
 		if r.body == "" {
 			t.Errorf("%s: %d without a body", path, r.StatusCode)
-		} else if got := r.error(t).Code; got != want || r.StatusCode != map[oci.Code]int{oci.NameUnknown: 404}[want] && r.StatusCode != 400 {
+		} else if got := r.error(t).Code; got != want || r.StatusCode != map[oci.Code]int{oci.NameUnknown: 404, oci.ManifestUnknown: 404, oci.NameInvalid: 400, oci.DigestInvalid: 400}[want] {
 			t.Errorf("%s: %d %s, want %s", path, r.StatusCode, got, want)
 		}
 	}

@@ -13,9 +13,19 @@ import (
 	"tare/internal/oci"
 )
 
+// existing parses a reference to what should be there. A tag that cannot be is one that is not there: so the
+// specification's own suite has it, and a 400 to a DELETE would say that tags cannot be deleted ("Deleting tags").
+func existing(ref string) (oci.Reference, error) {
+	r, err := oci.ParseReference(ref)
+	if oci.CodeOf(err) == oci.TagInvalid {
+		return r, oci.Errorf(oci.ManifestUnknown, "%q is no tag", clip(ref))
+	}
+	return r, err
+}
+
 // headManifest tells of a manifest.
 func (h *Handler) headManifest(x *exchange) error {
-	ref, err := oci.ParseReference(x.target.ref)
+	ref, err := existing(x.target.ref)
 	if err != nil {
 		return err
 	}
@@ -32,7 +42,7 @@ func (h *Handler) headManifest(x *exchange) error {
 
 // getManifest sends a manifest. What the client accepts is not looked at: a manifest has one form, the pushed one.
 func (h *Handler) getManifest(x *exchange) error {
-	ref, err := oci.ParseReference(x.target.ref)
+	ref, err := existing(x.target.ref)
 	if err != nil {
 		return err
 	}
@@ -161,7 +171,7 @@ func subjectOf(push oci.ManifestPush) oci.Digest {
 
 // deleteManifest removes a tag, or a manifest with its tags.
 func (h *Handler) deleteManifest(x *exchange) error {
-	ref, err := oci.ParseReference(x.target.ref)
+	ref, err := existing(x.target.ref)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,9 @@ func TestPullManifest(t *testing.T) {
 	s.do("GET", "/v2/a/manifests/"+someDigest, nil).want(t, 404, oci.ManifestUnknown)
 	s.do("GET", "/v2/b/manifests/v1", nil).want(t, 404, oci.ManifestUnknown)
 	s.do("GET", "/v2/a/manifests/sha256:x", nil).want(t, 400, oci.DigestInvalid)
-	s.do("GET", "/v2/a/manifests/-v1", nil).want(t, 400, oci.TagInvalid)
+	s.do("GET", "/v2/a/manifests/-v1", nil).want(t, 404, oci.ManifestUnknown)
+	s.do("HEAD", "/v2/a/manifests/-v1", nil).want(t, 404, "")
+	s.do("HEAD", "/v2/a/manifests/sha256:x", nil).want(t, 400, "")
 	s.do("GET", "/v2/A/manifests/v1", nil).want(t, 400, oci.NameInvalid)
 }
 

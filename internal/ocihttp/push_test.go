@@ -140,6 +140,9 @@ func TestUploadErrors(t *testing.T) {
 			{"PATCH", "", "0123", "Content-Range: 3-0", 400, oci.BlobUploadInvalid, ""},
 			{"PATCH", "", "0123", "Content-Range: x", 400, oci.BlobUploadInvalid, ""},
 			{"PUT", digest, "0123456789", "Content-Range: 0-", 400, oci.BlobUploadInvalid, ""},
+			{"PATCH", "", "0123", "Content-Range: 0-3\nContent-Range: 0-3", 400, oci.BlobUploadInvalid, ""},
+			{"PUT", digest, "0123456789", "Content-Range: 0-9\nContent-Range: ", 400, oci.BlobUploadInvalid, ""},
+			{"GET", "", nil, "", 204, "", "0-0"},
 			{"PUT", digest, "0123456789", "Content-Range: 0-9", 201, "", ""},
 		},
 		"lengths that differ": {
@@ -189,7 +192,7 @@ func TestUploadErrors(t *testing.T) {
 			for i, step := range steps {
 				header := []string{}
 				if step.header != "" {
-					header = append(header, step.header)
+					header = strings.Split(step.header, "\n")
 				}
 				r := s.do(step.method, location+step.query, step.body, header...)
 				if r.StatusCode != step.status {
@@ -396,7 +399,7 @@ func TestDelete(t *testing.T) {
 	s.do("DELETE", "/v2/a/manifests/"+string(d), nil).want(t, 404, oci.ManifestUnknown)
 	s.do("DELETE", layer, nil).want(t, 202, "").header(t, "Content-Length", "0")
 	s.do("DELETE", layer, nil).want(t, 404, oci.BlobUnknown)
-	s.do("DELETE", "/v2/a/manifests/-", nil).want(t, 400, oci.TagInvalid)
+	s.do("DELETE", "/v2/a/manifests/-", nil).want(t, 404, oci.ManifestUnknown)
 	s.do("DELETE", "/v2/a/manifests/sha256:x", nil).want(t, 400, oci.DigestInvalid)
 	s.do("DELETE", "/v2/a/blobs/v1", nil).want(t, 400, oci.DigestInvalid)
 }

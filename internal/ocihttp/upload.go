@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"tare/internal/oci"
 )
@@ -127,7 +128,8 @@ func (x *exchange) uploadContext() context.Context { return context.WithoutCance
 // chunk tells where the body belongs and how long it is, as the Registry takes it: -1 for what is not said.
 func (x *exchange) chunk() (span, error) {
 	s := span{offset: -1, length: x.r.ContentLength}
-	header := x.r.Header.Get("Content-Range")
+	// A field that comes twice is a list, as its values are with a comma between them. A list is no range.
+	header := strings.Join(x.r.Header["Content-Range"], ", ")
 	if header == "" {
 		return s, nil
 	}
