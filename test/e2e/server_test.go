@@ -174,3 +174,17 @@ func shortDir(t *testing.T) string {
 	})
 	return dir
 }
+
+func TestFill(t *testing.T) {
+	const template = "env A={addr} serve [--htpasswd {htpasswd}] [--cert {cert} --key={key}]"
+	for want, values := range map[string]map[string]string{
+		"env A= serve":                    nil,
+		"env A=:1 serve --htpasswd f":     {"addr": ":1", "htpasswd": "f"},
+		"env A=:1 serve":                  {"addr": ":1", "cert": "a certificate without a key"},
+		"env A=:1 serve --cert c --key=k": {"addr": ":1", "cert": "c", "key": "k"},
+	} {
+		if got := strings.Join(fill(template, values), " "); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
