@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Code is an error code of the specification's table, or one of ours in the same style.
+// Code is an error code of the specification's table, or one of ours in the same style. Clients see ours only with a
+// fault of the registry: else the table's nearest is sent.
 type Code string
 
 // The codes of distribution-spec 1.1.1, "Error Codes", and below them those that it has no word for.
@@ -33,10 +34,10 @@ const (
 	InUse              Code = "IN_USE"              // 405: something that stays refers to it
 	RangeInvalid       Code = "RANGE_INVALID"       // 416
 	TooLarge           Code = "TOO_LARGE"           // 413
-	PaginationInvalid  Code = "PAGINATION_NUMBER_INVALID"
-	NoSpace            Code = "NO_SPACE"    // 507
-	Unavailable        Code = "UNAVAILABLE" // 503, with Retry-After
-	Internal           Code = "INTERNAL"    // 500; the message never carries the cause
+	PaginationInvalid  Code = "PAGINATION_INVALID"  // 400: n or last
+	NoSpace            Code = "NO_SPACE"            // 507
+	Unavailable        Code = "UNAVAILABLE"         // 503, with Retry-After
+	Internal           Code = "INTERNAL"            // 500; the message never carries the cause
 )
 
 // Error is what a client is told. [errors.Is] matches another *Error by its code.

@@ -21,35 +21,48 @@ import (
 // clientGone stands for a client that went away. It is never sent.
 const clientGone oci.Code = "CLIENT_GONE"
 
-// statusOf is the table of statuses. A code that is not in it is taken for Internal.
-func statusOf(code oci.Code) int {
+// told is the table of how errors are told: the status, and the code that is sent. A code that is not in it is taken for
+// Internal.
+//
+// A client gets no code but those of the specification's table ("Error Codes": "The code field MUST be one of the
+// following"), except with a fault of the registry. Where the table has no word, it gets the nearest one that makes no
+// client try again in another way; the status and the message say the rest, and the log has the code itself. So what is
+// too large is not MANIFEST_INVALID, to which some convert the manifest, and a range that cannot be is not
+// BLOB_UPLOAD_INVALID, to which some start anew: the upload goes on.
+func told(code oci.Code) (status int, sent oci.Code) {
 	switch code {
-	case oci.BlobUploadInvalid, oci.DigestInvalid, oci.ManifestInvalid, oci.NameInvalid, oci.SizeInvalid, oci.TagInvalid, oci.PaginationInvalid:
-		return http.StatusBadRequest
+	case oci.BlobUploadInvalid, oci.DigestInvalid, oci.ManifestInvalid, oci.NameInvalid, oci.SizeInvalid:
+		return http.StatusBadRequest, code
+	case oci.TagInvalid:
+		return http.StatusBadRequest, oci.ManifestInvalid
+	case oci.PaginationInvalid:
+		return http.StatusBadRequest, oci.Unsupported
 	case oci.Unauthorized:
-		return http.StatusUnauthorized
+		return http.StatusUnauthorized, code
 	case oci.Denied:
-		return http.StatusForbidden
+		return http.StatusForbidden, code
 	case oci.BlobUnknown, oci.BlobUploadUnknown, oci.ManifestBlobUnknown, oci.ManifestUnknown, oci.NameUnknown:
-		return http.StatusNotFound
-	case oci.Unsupported, oci.InUse:
-		return http.StatusMethodNotAllowed
+		return http.StatusNotFound, code
+	case oci.Unsupported:
+		return http.StatusMethodNotAllowed, code
+	case oci.InUse:
+		return http.StatusMethodNotAllowed, oci.Denied
 	case oci.PreconditionFailed:
-		return http.StatusPreconditionFailed
+		return http.StatusPreconditionFailed, oci.Denied
 	case oci.TooLarge:
-		return http.StatusRequestEntityTooLarge
+		return http.StatusRequestEntityTooLarge, oci.SizeInvalid
 	case oci.RangeInvalid:
-		return http.StatusRequestedRangeNotSatisfiable
+		return http.StatusRequestedRangeNotSatisfiable, oci.SizeInvalid
 	case oci.TooManyRequests:
-		return http.StatusTooManyRequests
+		return http.StatusTooManyRequests, code
 	case clientGone:
-		return 499
+		return 499, code
 	case oci.Unavailable:
-		return http.StatusServiceUnavailable
+		return http.StatusServiceUnavailable, code
 	case oci.NoSpace:
-		return http.StatusInsufficientStorage
+		return http.StatusInsufficientStorage, code
 	}
-	return http.StatusInternalServerError
+	return http.StatusInternalServerError, oci.Internal
 }
 
 // panicked is the error of a handler that panicked.
@@ -82,10 +95,12 @@ func (x *exchange) failure(err error) *oci.Error {
 		return &oci.Error{Code: clientGone, Message: "the client went away", Cause: err}
 	}
 	var e *oci.Error
-	switch {
-	case errors.As(err, &e) && statusOf(e.Code) != http.StatusInternalServerError:
-		return e
-	case ended:
+	if errors.As(err, &e) {
+		if status, _ := told(e.Code); status != http.StatusInternalServerError {
+			return e
+		}
+	}
+	if ended {
 		return &oci.Error{Code: oci.Unavailable, Message: "this took too long; try again", Cause: err}
 	}
 	return &oci.Error{Code: oci.Internal, Message: "internal error; the registry's log has more under the request id " + x.id, Cause: err}
@@ -107,9 +122,10 @@ func (h *Handler) writeError(x *exchange, e *oci.Error) {
 		x.cut = true
 		return
 	}
+	status, code := told(e.Code)
 	if e.Code == clientGone {
 		x.cut = true
-		x.status = statusOf(clientGone)
+		x.status = status
 		return
 	}
 	x.body.drain(x.r)
@@ -138,8 +154,8 @@ func (h *Handler) writeError(x *exchange, e *oci.Error) {
 	var answer struct {
 		Errors [1]entry `json:"errors"`
 	}
-	answer.Errors[0] = entry{e.Code, e.Message, e.Detail}
-	if err := x.writeJSON(statusOf(e.Code), "application/json", answer); err != nil {
+	answer.Errors[0] = entry{code, e.Message, e.Detail}
+	if err := x.writeJSON(status, "application/json", answer); err != nil {
 		// Only a client that is gone fails to take it, and it was told nothing that is now wrong.
 		x.cut = true
 	}

@@ -48,8 +48,8 @@ func calls() map[string]func(*server) reply {
 	}
 }
 
-// Every error that a registry can give has one status, whichever method gives it, and is logged only where the registry
-// itself is at fault.
+// Every error that a registry can give has one status and one code for the client, whichever method gives it, and is
+// logged only where the registry itself is at fault.
 func TestErrors(t *testing.T) {
 	cause := errors.New("the cause")
 	with := func(code oci.Code) error {
@@ -75,12 +75,12 @@ func TestErrors(t *testing.T) {
 		"Denied":              {with(oci.Denied), 403, oci.Denied, ""},
 		"Unsupported":         {with(oci.Unsupported), 405, oci.Unsupported, ""},
 		"TooManyRequests":     {with(oci.TooManyRequests), 429, oci.TooManyRequests, ""},
-		"TagInvalid":          {with(oci.TagInvalid), 400, oci.TagInvalid, ""},
-		"PreconditionFailed":  {with(oci.PreconditionFailed), 412, oci.PreconditionFailed, ""},
-		"InUse":               {with(oci.InUse), 405, oci.InUse, ""},
-		"RangeInvalid":        {with(oci.RangeInvalid), 416, oci.RangeInvalid, ""},
-		"TooLarge":            {with(oci.TooLarge), 413, oci.TooLarge, ""},
-		"PaginationInvalid":   {with(oci.PaginationInvalid), 400, oci.PaginationInvalid, ""},
+		"TagInvalid":          {with(oci.TagInvalid), 400, oci.ManifestInvalid, ""},
+		"PreconditionFailed":  {with(oci.PreconditionFailed), 412, oci.Denied, ""},
+		"InUse":               {with(oci.InUse), 405, oci.Denied, ""},
+		"RangeInvalid":        {with(oci.RangeInvalid), 416, oci.SizeInvalid, ""},
+		"TooLarge":            {with(oci.TooLarge), 413, oci.SizeInvalid, ""},
+		"PaginationInvalid":   {with(oci.PaginationInvalid), 400, oci.Unsupported, ""},
 		"NoSpace":             {with(oci.NoSpace), 507, oci.NoSpace, "WARN"},
 		"Unavailable":         {with(oci.Unavailable), 503, oci.Unavailable, "WARN"},
 		"Internal":            {with(oci.Internal), 500, oci.Internal, "ERROR"},
@@ -114,7 +114,7 @@ func TestErrors(t *testing.T) {
 				}
 				again := map[int]string{503: "1", 429: "1"}[c.status]
 				r.header(t, "Retry-After", again)
-				if _, ok := r.Header["Allow"]; c.code == oci.InUse && !ok {
+				if _, ok := r.Header["Allow"]; name == "InUse" && !ok {
 					t.Errorf("%s: no Allow", call)
 				}
 				n++
@@ -263,17 +263,19 @@ func TestLogAndObserve(t *testing.T) {
 	if got := <-s.seen; got.Out == 0 || func() bool { got.Out = 0; return got != want }() {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	s.do("DELETE", "/v2/a/blobs/"+string(digestOf("layer", "")), nil).want(t, 405, oci.Denied)
+	<-s.seen
 	s.do("PROPFIND", "/v2/x", nil).want(t, 404, oci.NameUnknown)
 	if got := <-s.seen; got.Method != "other" || got.Route != "unknown" {
 		t.Errorf("%+v", got)
 	}
 	log := s.log.String()
-	for _, part := range []string{`"level":"INFO"`, `"route":"manifest"`, `"repository":"a"`, `"reference":"v1"`, `"status":200`, `"code":"BLOB_UPLOAD_UNKNOWN"`, `"path":"/v2/x"`} {
+	for _, part := range []string{`"level":"INFO"`, `"route":"manifest"`, `"repository":"a"`, `"reference":"v1"`, `"status":200`, `"code":"BLOB_UPLOAD_UNKNOWN"`, `"code":"IN_USE"`, `"path":"/v2/x"`} {
 		if !strings.Contains(log, part) {
 			t.Errorf("no %s in %s", part, log)
 		}
 	}
-	if strings.Contains(log, "reference\":\"secret") || strings.Count(log, "\n") != 3 {
+	if strings.Contains(log, "reference\":\"secret") || strings.Count(log, "\n") != 4 {
 		t.Errorf("%s", log)
 	}
 }
@@ -358,7 +360,7 @@ func TestDrain(t *testing.T) {
 		if _, err := io.WriteString(conn, request+strings.Repeat("x", size)); err != nil {
 			t.Fatal(size, err)
 		}
-		r := s.readReply(conn, false).want(t, 400, oci.TagInvalid)
+		r := s.readReply(conn, false).want(t, 400, oci.ManifestInvalid)
 		if r.Close {
 			t.Errorf("%d bytes: the connection ends", size)
 		}
@@ -368,7 +370,7 @@ func TestDrain(t *testing.T) {
 	}
 	// Too much, or not begun: the answer comes at once.
 	for _, header := range []string{"Content-Length: 8388609", "Content-Length: 1000\r\nExpect: 100-continue"} {
-		r := s.raw("PUT /v2/a/manifests/- HTTP/1.1\r\nHost: x\r\n"+header+"\r\n\r\n", false).want(t, 400, oci.TagInvalid)
+		r := s.raw("PUT /v2/a/manifests/- HTTP/1.1\r\nHost: x\r\n"+header+"\r\n\r\n", false).want(t, 400, oci.ManifestInvalid)
 		if !r.Close {
 			t.Errorf("%s: the connection goes on", header)
 		}

@@ -49,9 +49,9 @@ func TestTags(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 	for _, query := range []string{"?n=x", "?n=-1", "?n="} {
-		s.do("GET", "/v2/a/tags/list"+query, nil).want(t, 400, oci.PaginationInvalid)
+		s.do("GET", "/v2/a/tags/list"+query, nil).want(t, 400, oci.Unsupported)
 	}
-	s.do("GET", "/v2/a/tags/list?last=%20", nil).want(t, 400, oci.TagInvalid)
+	s.do("GET", "/v2/a/tags/list?last=%20", nil).want(t, 400, oci.Unsupported)
 	s.do("GET", "/v2/none/tags/list", nil).want(t, 404, oci.NameUnknown)
 	s.do("GET", "/v2/none/tags/list?n=0", nil).want(t, 404, oci.NameUnknown)
 }
@@ -123,7 +123,7 @@ func TestCatalog(t *testing.T) {
 			t.Errorf("%s: %s", query, r.body)
 		}
 	}
-	s.do("GET", "/v2/_catalog?n=x", nil).want(t, 400, oci.PaginationInvalid)
+	s.do("GET", "/v2/_catalog?n=x", nil).want(t, 400, oci.Unsupported)
 	s.do("GET", "/v2/_catalog?last=A", nil).want(t, 400, oci.NameInvalid)
 }
 
@@ -185,7 +185,7 @@ func TestReferrers(t *testing.T) {
 	}
 	s.do("GET", "/v2/a/referrers/x", nil).want(t, 400, oci.DigestInvalid)
 	s.do("GET", "/v2/a/referrers/sha256:x", nil).want(t, 400, oci.DigestInvalid)
-	s.do("GET", path+"?artifactType="+strings.Repeat("x", 9000), nil).want(t, 413, oci.TooLarge)
+	s.do("GET", path+"?artifactType="+strings.Repeat("x", 9000), nil).want(t, 413, oci.SizeInvalid)
 }
 
 var _ ocihttp.Access = (*auth.Guard)(nil)

@@ -18,7 +18,7 @@ const (
 	maxQuery = 8 << 10
 )
 
-// pageSize reads the parameter n. The error is PAGINATION_NUMBER_INVALID.
+// pageSize reads the parameter n. The error is PAGINATION_INVALID.
 func pageSize(q url.Values) (int, error) {
 	if !q.Has("n") {
 		return maxPage, nil

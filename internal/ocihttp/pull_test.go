@@ -117,7 +117,7 @@ func TestPullBlob(t *testing.T) {
 				for header, want := range map[string]int{"bytes=1-2,4-5": 200, "lines=1-2": 200, "bytes=50-0": 416, "bytes=999999999-": 416, "bytes=x": 416} {
 					r := s.do("GET", path, nil, "Range: "+header)
 					if want == 416 {
-						r.want(t, 416, oci.RangeInvalid).header(t, "Content-Range", fmt.Sprintf("bytes */%d", size)).header(t, "Etag", "")
+						r.want(t, 416, oci.SizeInvalid).header(t, "Content-Range", fmt.Sprintf("bytes */%d", size)).header(t, "Etag", "")
 					} else if r.want(t, 200, "").body != content {
 						t.Errorf("%s: %d bytes, not the content", header, len(r.body))
 					}

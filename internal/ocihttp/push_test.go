@@ -159,11 +159,11 @@ func TestUploadErrors(t *testing.T) {
 			{"PUT", digest, unsized("9"), "Content-Range: 9-9", 201, "", ""},
 		},
 		"out of order": {
-			{"PATCH", "", "5678", "Content-Range: 5-8", 416, oci.RangeInvalid, "0-0"},
+			{"PATCH", "", "5678", "Content-Range: 5-8", 416, oci.SizeInvalid, "0-0"},
 			{"PATCH", "", "01234", "Content-Range: 0-4", 202, "", "0-4"},
-			{"PATCH", "", "01234", "Content-Range: 0-4", 416, oci.RangeInvalid, "0-4"},
-			{"PATCH", "", "6789", "Content-Range: 6-9", 416, oci.RangeInvalid, "0-4"},
-			{"PUT", digest, "6789", "Content-Range: 6-9", 416, oci.RangeInvalid, "0-4"},
+			{"PATCH", "", "01234", "Content-Range: 0-4", 416, oci.SizeInvalid, "0-4"},
+			{"PATCH", "", "6789", "Content-Range: 6-9", 416, oci.SizeInvalid, "0-4"},
+			{"PUT", digest, "6789", "Content-Range: 6-9", 416, oci.SizeInvalid, "0-4"},
 			{"GET", "", nil, "", 204, "", "0-4"},
 			{"HEAD", "", nil, "", 204, "", "0-4"},
 			{"PUT", digest, "56789", "Content-Range: 5-9", 201, "", ""},
@@ -221,13 +221,13 @@ func TestStartUploadErrors(t *testing.T) {
 		"?digest-algorithm=sha512":      "",
 		"?mount=" + someDigest:          "",
 		"?unknown=x":                    "",
-		"?" + strings.Repeat("x", 9000): oci.TooLarge,
+		"?" + strings.Repeat("x", 9000): oci.SizeInvalid,
 	} {
 		r := s.do("POST", "/v2/a/blobs/uploads/"+query, "content")
 		switch code {
 		case "":
 			r.want(t, 202, "")
-		case oci.TooLarge:
+		case oci.SizeInvalid:
 			r.want(t, 413, code)
 		default:
 			r.want(t, 400, code)
@@ -291,7 +291,7 @@ func TestPushManifest(t *testing.T) {
 	s.do("PUT", "/v2/a/manifests/v2", nil).want(t, 400, oci.ManifestInvalid)
 	s.do("PUT", "/v2/a/manifests/"+someDigest, body).want(t, 400, oci.DigestInvalid)
 	s.do("PUT", "/v2/a/manifests/sha256:baddigeststring", body).want(t, 400, oci.DigestInvalid)
-	s.do("PUT", "/v2/a/manifests/-", body).want(t, 400, oci.TagInvalid)
+	s.do("PUT", "/v2/a/manifests/-", body).want(t, 400, oci.ManifestInvalid)
 	e := s.do("PUT", "/v2/a/manifests/v2", image("other", "")).want(t, 404, oci.ManifestBlobUnknown).error(t)
 	if got := fmt.Sprint(e.Detail); !strings.Contains(got, string(digestOf("other", ""))) {
 		t.Errorf("detail %s", got)
@@ -325,9 +325,9 @@ func TestTagParameters(t *testing.T) {
 		ten += fmt.Sprintf("&tag=t%d", i)
 	}
 	s.do("PUT", path+"?"+ten[1:], body).want(t, 201, "")
-	s.do("PUT", path+"?tag=t10"+ten, body).want(t, 413, oci.TooLarge)
-	s.do("PUT", path+"?tag=ok&tag=-", body).want(t, 400, oci.TagInvalid)
-	s.do("PUT", path+"?tag=", body).want(t, 400, oci.TagInvalid)
+	s.do("PUT", path+"?tag=t10"+ten, body).want(t, 413, oci.SizeInvalid)
+	s.do("PUT", path+"?tag=ok&tag=-", body).want(t, 400, oci.ManifestInvalid)
+	s.do("PUT", path+"?tag=", body).want(t, 400, oci.ManifestInvalid)
 	s.do("GET", "/v2/a/manifests/ok", nil).want(t, 404, oci.ManifestUnknown)
 }
 
@@ -360,12 +360,12 @@ func TestPushConditions(t *testing.T) {
 	} {
 		r := s.do("PUT", "/v2/a/manifests/"+c.ref, body, c.header)
 		if c.want == 412 {
-			r.want(t, 412, oci.PreconditionFailed)
+			r.want(t, 412, oci.Denied)
 		} else {
 			r.want(t, c.want, "")
 		}
 	}
-	s.do("PUT", "/v2/a/manifests/both", body, "If-None-Match: *", "If-Match: "+quoted(first)).want(t, 412, oci.PreconditionFailed)
+	s.do("PUT", "/v2/a/manifests/both", body, "If-None-Match: *", "If-Match: "+quoted(first)).want(t, 412, oci.Denied)
 }
 
 func TestManifestSize(t *testing.T) {
@@ -378,7 +378,7 @@ func TestManifestSize(t *testing.T) {
 		t.Errorf("%d bytes", len(r.body))
 	}
 	for _, body := range []any{full + " ", unsized(full + " "), full + full[:1<<20], unsized(full + full)} {
-		e := s.do("PUT", "/v2/a/manifests/over", body).want(t, 413, oci.TooLarge).error(t)
+		e := s.do("PUT", "/v2/a/manifests/over", body).want(t, 413, oci.SizeInvalid).error(t)
 		if !strings.Contains(e.Message, "4194304") {
 			t.Errorf("the limit is not in %q", e.Message)
 		}
@@ -391,7 +391,7 @@ func TestDelete(t *testing.T) {
 	_, d := withImage(f)
 	s := serve(t, f, ocihttp.Options{})
 	layer := "/v2/a/blobs/" + string(digestOf("layer", ""))
-	s.do("DELETE", layer, nil).want(t, 405, oci.InUse).header(t, "Allow", "GET, HEAD")
+	s.do("DELETE", layer, nil).want(t, 405, oci.Denied).header(t, "Allow", "GET, HEAD")
 	s.do("DELETE", "/v2/a/manifests/v1", nil).want(t, 202, "").header(t, "Content-Length", "0")
 	s.do("DELETE", "/v2/a/manifests/v1", nil).want(t, 404, oci.ManifestUnknown)
 	s.do("GET", "/v2/a/manifests/"+string(d), nil).want(t, 200, "")

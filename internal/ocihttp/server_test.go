@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -172,6 +173,10 @@ type apiError struct {
 	Detail  any
 }
 
+// specified is the table of the specification, "Error Codes".
+var specified = []oci.Code{oci.BlobUnknown, oci.BlobUploadInvalid, oci.BlobUploadUnknown, oci.DigestInvalid, oci.ManifestBlobUnknown, oci.ManifestInvalid,
+	oci.ManifestUnknown, oci.NameInvalid, oci.NameUnknown, oci.SizeInvalid, oci.Unauthorized, oci.Denied, oci.Unsupported, oci.TooManyRequests}
+
 // error decodes the body of an error, which must be what the specification says.
 func (r reply) error(t *testing.T) apiError {
 	t.Helper()
@@ -180,6 +185,9 @@ func (r reply) error(t *testing.T) apiError {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&body); err != nil || len(body.Errors) != 1 || body.Errors[0].Message == "" {
 		t.Fatalf("%q is no OCI error: %v", r.body, err)
+	}
+	if code := body.Errors[0].Code; r.StatusCode < 500 && !slices.Contains(specified, code) {
+		t.Fatalf("status %d with the code %s", r.StatusCode, code)
 	}
 	if got := r.Header.Get("Content-Type"); got != "application/json" {
 		t.Fatalf("an error of type %q", got)

@@ -18,7 +18,7 @@ func (h *Handler) listTags(x *exchange) error {
 	last := q.Get("last")
 	if last != "" {
 		if _, err := oci.ParseTag(last); err != nil {
-			return err
+			return oci.Errorf(oci.PaginationInvalid, "last is %q, no tag", clip(last))
 		}
 	}
 	tags, more, err := h.reg.Tags(x.r.Context(), x.repo, last, n)

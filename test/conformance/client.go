@@ -169,17 +169,14 @@ func (a *answer) wellFormed(method string) error {
 	return nil
 }
 
-// knownCode tells whether an error may have this code.
+// specified tells whether an error may have this code.
 //
-// "Error Codes": "The code field MUST be one of the following". Where the table has no word, this registry has its own:
-// docs/http.md lists them.
-func knownCode(code string) bool {
+// "Error Codes": "The code field MUST be one of the following". Design: the legacy codes, which a client "MAY encounter",
+// are none of ours.
+func specified(code string) bool {
 	switch code {
 	case "BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID",
 		"MANIFEST_UNKNOWN", "NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "UNAUTHORIZED", "DENIED", "UNSUPPORTED", "TOOMANYREQUESTS":
-		return true
-	case "TAG_INVALID", // spec main, "Legacy Docker support error codes"
-		"PRECONDITION_FAILED", "IN_USE", "RANGE_INVALID", "TOO_LARGE", "PAGINATION_NUMBER_INVALID":
 		return true
 	}
 	return false
@@ -206,7 +203,7 @@ func (a *answer) errors() ([]string, error) {
 	}
 	var codes []string
 	for _, e := range message.Errors {
-		if !knownCode(e.Code) {
+		if !specified(e.Code) {
 			return nil, fmt.Errorf("error code %q: %s", e.Code, clip(a.body))
 		}
 		codes = append(codes, e.Code)
