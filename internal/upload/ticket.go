@@ -70,8 +70,9 @@ func (u *Uploads) check(ctx context.Context, repo oci.Repository, id string) (ti
 	if len(id) != idEncoding.EncodedLen(signedBytes+macBytes) {
 		return ticket{}, errNoUpload
 	}
+	// The decoder passes over line breaks, so that what it decodes can be shorter.
 	raw, err := idEncoding.DecodeString(id)
-	if err != nil {
+	if err != nil || len(raw) != signedBytes+macBytes {
 		return ticket{}, errNoUpload
 	}
 	key, err := u.key(ctx)

@@ -30,7 +30,7 @@ func TestForgedIDs(t *testing.T) {
 	bad := map[string]string{
 		"empty": "", "a word": "upload", "another repository's": foreign.ID, "another registry's": stranger,
 		"padded": id + "=", "cut": id[:len(id)-1], "longer": id + "A", "in another alphabet": strings.Repeat("+", len(id)),
-		"a path": "../" + id[3:],
+		"a path": "../" + id[3:], "of line breaks": strings.Repeat("\n", len(id)), "broken into lines": id[:len(id)-4] + "\r\n\r\n",
 	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for i := range id {
@@ -98,4 +98,31 @@ func TestStartWithoutAStore(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Fatal(err)
 	}
+}
+
+// An id that was issued is good, and nothing else is an id: neither anything at all, nor one with a byte changed.
+func FuzzID(f *testing.F) {
+	f.Add("", uint8(0), uint8(0))
+	f.Add("upload", uint8(0), uint8(1))
+	f.Add(strings.Repeat("A", 54), uint8(53), uint8(1))
+	f.Add(strings.Repeat("\n", 54), uint8(20), uint8('A'^'_'))
+	f.Add(strings.Repeat("A\r\n", 18), uint8(53), uint8(3))
+	f.Fuzz(func(t *testing.T, id string, at, change uint8) {
+		w := newWorld(t, upload.Options{})
+		issued := w.id()
+		calls := w.proc.Calls()
+		_, err := w.Resume(t.Context(), repo, id)
+		w.mustBe(err, oci.BlobUploadUnknown)
+		altered := []byte(issued)
+		altered[int(at)%len(altered)] ^= change
+		if change != 0 {
+			_, err = w.Resume(t.Context(), repo, string(altered))
+			w.mustBe(err, oci.BlobUploadUnknown)
+		}
+		if n := w.proc.Calls() - calls; n != 0 {
+			t.Fatalf("%q made %d store calls", id, n)
+		}
+		_, err = w.Resume(t.Context(), repo, issued)
+		w.must(err)
+	})
 }
