@@ -151,20 +151,33 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func BenchmarkPut(b *testing.B) {
-	for _, c := range []struct {
-		size    int64
-		writers int
-	}{{64 << 10, 1}, {64 << 10, 8}, {256 << 20, 1}} {
-		b.Run(fmt.Sprintf("size=%dKiB/writers=%d", c.size>>10, c.writers), func(b *testing.B) {
+	for _, writers := range []int{1, 8} {
+		b.Run(fmt.Sprintf("size=64KiB/writers=%d", writers), func(b *testing.B) {
+			const size = 64 << 10
 			s := openStore(b, b.TempDir(), diskstore.Options{})
-			b.SetBytes(c.size)
+			b.SetBytes(size)
 			b.ResetTimer()
-			err := share(c.writers, b.N, func(i int64) error {
-				return s.Put(b.Context(), "o"+hashed(i)[:26], io.LimitReader(zeros{}, c.size), c.size)
+			err := share(writers, b.N, func(i int64) error {
+				return s.Put(b.Context(), "o"+hashed(i)[:26], io.LimitReader(zeros{}, size), size)
 			})
 			if err != nil {
 				b.Fatal(err)
 			}
 		})
 	}
+	b.Run("size=256MiB", func(b *testing.B) {
+		const size = 256 << 20
+		s := openStore(b, b.TempDir(), diskstore.Options{})
+		b.SetBytes(size)
+		for range b.N {
+			if err := s.Put(b.Context(), "o", io.LimitReader(zeros{}, size), size); err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer() // the disk discards what is deleted
+			if err := s.Delete(b.Context(), "o"); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+	})
 }

@@ -24,10 +24,10 @@ import (
 // engine keeps rows in a bbolt file. It groups nothing and remembers no tokens: the committer above it is its only
 // writer, and knows it only by update and view.
 //
-// What it asks of bbolt: the freelist is synced, since to open a large file without it means to read every page. The
-// freelist is the array, not the hash map: with a synced freelist every commit writes the whole list in order, which is
-// a merge for the array and a sort for the map, and the array gives out the lowest page first, which keeps the file
-// dense. The map of the file is made large at once, because to enlarge it waits for all readers.
+// What it asks of bbolt: the freelist is synced, since to open a large file without it means to read every page. It is
+// the array and not the hash map, because every commit writes it in order: of scattered pages, which is what rows in the
+// order of hashes leave behind, that takes the array 0.6 to 0.7 of the map's time (85,000 pages; of contiguous ones, 1.5
+// times as much). The file is mapped large at once, because to enlarge the map waits for all readers.
 type engine struct {
 	db      *bbolt.DB
 	sync    *syncer

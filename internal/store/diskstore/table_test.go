@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diskstore_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"strings"
+	"testing"
+
+	"tare/internal/store"
+	"tare/internal/store/diskstore"
+)
+
+// A table that is larger than its map is mapped again, beside readers.
+func TestATableOutgrowsItsMap(t *testing.T) {
+	s := openStore(t, t.TempDir(), diskstore.Options{MapSize: 1, Headroom: 1})
+	large := store.NewRow(store.Attr{Name: "b", Value: store.Bytes(strings.Repeat("x", 100<<10))})
+	const n = 300
+	err := share(8, 2*n, func(i int64) error {
+		k := store.Key{PK: "p", SK: hashed(i / 2)}
+		if i%2 == 0 {
+			return s.Commit(t.Context(), txOf(rand.Text(), store.Op{Key: k, Kind: store.OpPut, Row: large}))
+		}
+		rows, err := s.Get(t.Context(), k)
+		if err == nil && rows[0] != nil && !rows[0].Equal(large) {
+			err = errors.New("a row is not what was put")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := rows(t, s); len(all) != n {
+		t.Errorf("there are %d rows, want %d", len(all), n)
+	}
+}
+
+// The largest transaction of the contract is applied whatever the headroom.
+func TestTheLargestTransaction(t *testing.T) {
+	s := openStore(t, t.TempDir(), diskstore.Options{Headroom: 1})
+	tx := store.Tx{Token: rand.Text()}
+	for i := range int64(10) {
+		row := store.NewRow(store.Attr{Name: "b", Value: store.Bytes(strings.Repeat("x", store.MaxRow-100))})
+		tx.Ops = append(tx.Ops, store.Op{Key: store.Key{PK: "p", SK: hashed(i)}, Kind: store.OpPut, Row: row})
+	}
+	if err := s.Commit(t.Context(), tx); err != nil {
+		t.Fatal(err)
+	}
+	if all := rows(t, s); len(all) != len(tx.Ops) {
+		t.Errorf("there are %d rows, want %d", len(all), len(tx.Ops))
+	}
+}
+
+// What is deleted is used again: a table whose rows come and go does not grow.
+func TestFreedPagesAreUsedAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, diskstore.Options{})
+	cycle := func() {
+		for _, kind := range []store.OpKind{store.OpPut, store.OpDelete} {
+			for i := range int64(20) {
+				op := store.Op{Key: store.Key{PK: "p", SK: hashed(i)}, Kind: kind}
+				if kind == store.OpPut {
+					op.Row = store.NewRow(store.Attr{Name: "b", Value: store.Bytes(strings.Repeat("x", 64<<10))})
+				}
+				if err := s.Commit(t.Context(), txOf(rand.Text(), op)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	cycle()
+	before := fileSize(t, dir)
+	for range 10 {
+		cycle()
+	}
+	if after := fileSize(t, dir); after > before+2<<20 {
+		t.Errorf("the table had %d bytes and has %d", before, after)
+	}
+	stats, err := s.Stats()
+	if err != nil || stats.TableBytes != fileSize(t, dir) || stats.FreeBytes <= 0 || stats.FreeBytes >= stats.TableBytes {
+		t.Errorf("the statistics are %+v, %v", stats, err)
+	}
+}
