@@ -63,13 +63,6 @@ func newRequest(tx *store.Tx) *request {
 	return r
 }
 
-// need is more than the pages that the transaction can take: its rows beside their old form, and for each a leaf of its
-// own and part of a branch.
-func (r *request) need() int64 {
-	const pages = 8 << 10
-	return 2*int64(r.bytes) + pages*int64(len(r.keys))
-}
-
 func newCommitter(e *engine, c clock.Clock, die func(error) error) *committer {
 	return &committer{
 		engine: e,
@@ -126,11 +119,8 @@ func (c *committer) gather(first *request) []*request {
 
 // apply sets the outcome of each request of a group. Where the group as a whole runs out of room, each has a try alone.
 func (c *committer) apply(group []*request) {
-	fresh, need := 0, int64(0)
-	for _, r := range group {
-		need += r.need()
-	}
-	err := c.engine.update(need, func(w *writer) error {
+	fresh := 0
+	err := c.engine.update(func(w *writer) error {
 		for _, r := range group {
 			applied, err := c.applyOne(w, r)
 			if err != nil {
@@ -156,7 +146,7 @@ func (c *committer) apply(group []*request) {
 		}
 		return
 	}
-	c.die(err)
+	err = c.die(err)
 	for _, r := range group {
 		r.err = err
 	}

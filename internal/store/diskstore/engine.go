@@ -10,8 +10,6 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -131,7 +129,7 @@ func openEngine(f *folder, opts Options, dead <-chan struct{}) (*engine, error) 
 		return nil
 	})
 	if err == nil {
-		err = e.update(0, func(*writer) error { return nil }) // for the headroom
+		err = e.update(func(*writer) error { return nil }) // for the headroom
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.close())
@@ -180,7 +178,8 @@ func (e *engine) begin(ctx context.Context) (*bbolt.Tx, error) {
 		return nil, err
 	}
 	if err := e.horizon.wait(ctx, tx.ID()); err != nil {
-		return nil, errors.Join(err, tx.Rollback())
+		rollback(tx)
+		return nil, err
 	}
 	return tx, nil
 }
@@ -203,18 +202,22 @@ type writer struct {
 	rows, due *bbolt.Bucket
 	// short: the disk has no more room than what is kept for changes that free some.
 	short bool
-	dirty bool
+	// need is more than the pages that the changes take: each row beside its old form, a leaf for it, part of a branch.
+	// It is 0 while nothing was changed.
+	need int64
 }
 
-// update calls fn and makes what it wrote durable, all of it or nothing; need is how many bytes of new pages that may
-// take. Where fn has an error, it is returned and nothing is written. Out of room, nothing happened either. Any other
-// error is a [failure].
+// changePages is what a change takes beside the row itself.
+const changePages = 8 << 10
+
+// update calls fn and makes what it wrote durable, all of it or nothing. Where fn has an error, it is returned and nothing
+// is written. Out of room, nothing happened either. Any other error is a [failure].
 //
 // Why out of room is safe: pages are given out below the end of the room only, so that bbolt refuses before it writes.
 // Where a write finds no space all the same (a file system that copies on write), it was to a page that no commit
 // uses, or to the older of the two meta pages, and bbolt forgets the transaction. A sync that fails is another matter:
 // which of the pages that were written reached the disk, nobody knows.
-func (e *engine) update(need int64, fn func(*writer) error) error {
+func (e *engine) update(fn func(*writer) error) error {
 	select {
 	case <-e.horizon.dead:
 		return errFailed
@@ -225,12 +228,14 @@ func (e *engine) update(need int64, fn func(*writer) error) error {
 		return &failure{err}
 	}
 	defer rollback(tx)
-	short, err := e.reserve(tx, need)
-	if err != nil {
+	w := &writer{rows: reader{tx}.rows(), due: reader{tx}.due()}
+	if w.short, err = e.reserve(tx, e.room.headroom); err != nil {
 		return err
 	}
-	w := &writer{rows: reader{tx}.rows(), due: reader{tx}.due(), short: short}
-	if err := fn(w); err != nil || !w.dirty {
+	if err := fn(w); err != nil || w.need == 0 {
+		return err
+	}
+	if _, err := e.reserve(tx, w.need); err != nil {
 		return err
 	}
 	id := tx.ID()
@@ -264,8 +269,8 @@ func (e *engine) before(id int) bool {
 	return tx.ID() < id
 }
 
-// reserve sees to it that the file has room for what comes, as far as the disk allows, and tells bbolt where it ends. It
-// tells whether less than the headroom is left.
+// reserve sees to it that the file has room for need bytes of new pages, as far as the disk allows, and tells bbolt where
+// it ends. It tells whether less than the headroom is left.
 func (e *engine) reserve(tx *bbolt.Tx, need int64) (short bool, err error) {
 	switch err := e.room.provide(tx.Size(), need); {
 	case outOfRoom(err):
@@ -301,7 +306,7 @@ func (w *writer) put(key []byte, old, row store.Row, value []byte) error {
 	if err := w.reindex(key, old, row); err != nil {
 		return err
 	}
-	w.dirty = true
+	w.need += changePages + 2*int64(len(key)+len(value))
 	return w.rows.Put(key, value)
 }
 
@@ -310,7 +315,7 @@ func (w *writer) remove(key []byte, old store.Row) error {
 	if err := w.reindex(key, old, nil); err != nil {
 		return err
 	}
-	w.dirty = true
+	w.need += changePages
 	return w.rows.Delete(key)
 }
 
@@ -330,49 +335,4 @@ func (w *writer) reindex(key []byte, old, row store.Row) error {
 		return w.due.Put(appendDue(nil, shard, due, key), nil)
 	}
 	return nil
-}
-
-// horizon is the last durable transaction, and who waits for a later one.
-type horizon struct {
-	durable atomic.Int64
-	dead    <-chan struct{} // closed when no later one will come
-
-	mu    sync.Mutex    // guards moved
-	moved chan struct{} // closed at each advance that somebody waits for; nil while nobody does
-}
-
-// advance says that transaction id is durable.
-func (h *horizon) advance(id int) {
-	h.durable.Store(int64(id))
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.moved != nil {
-		close(h.moved)
-		h.moved = nil
-	}
-}
-
-// wait returns when transaction id is durable, or with an error when it never will be or ctx ends.
-func (h *horizon) wait(ctx context.Context, id int) error {
-	for {
-		if h.durable.Load() >= int64(id) {
-			return nil
-		}
-		h.mu.Lock()
-		if h.moved == nil {
-			h.moved = make(chan struct{})
-		}
-		moved := h.moved
-		h.mu.Unlock()
-		if h.durable.Load() >= int64(id) {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-h.dead:
-			return errFailed
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -254,6 +255,9 @@ func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
+
+// discard closes what has nothing to lose: it was only read, or what was written is synced or given up.
+func discard(c io.Closer) { _ = c.Close() }
 
 // available is how many bytes the file system has left for this process.
 func (f *folder) available() (int64, error) {

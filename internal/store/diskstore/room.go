@@ -43,10 +43,10 @@ func openRoom(path string, f *folder, headroom int64) (*room, error) {
 
 func (r *room) close() error { return r.file.Close() }
 
-// provide grows the file where what lies behind the used bytes is less than the headroom, or than need. Free pages do
-// not count: a large row needs as many in a row. Out of room, the file is as long as before; any other error is a failure.
+// provide grows the file where what lies behind the used bytes is less than need. Free pages do not count: a large row
+// needs as many in a row. Out of room, the file is as long as before; any other error is a failure.
 func (r *room) provide(used, need int64) error {
-	missing := max(need, r.headroom) - (r.size - used)
+	missing := need - (r.size - used)
 	if missing <= 0 {
 		return nil
 	}

@@ -8,8 +8,8 @@
 // believed, and asking again would only hear that all is well: the store then refuses every call, [Store.Failed] tells,
 // and the process has to end. What the next one finds on the disk is what was acknowledged.
 //
-// It never blocks readers for writers, or one object for another. Commits go through one goroutine, which applies all
-// that wait at once and syncs once for them.
+// Readers never wait for writers, but for the sync of a commit that they would see before it is durable. Commits go
+// through one goroutine, which applies all that wait and syncs once for them.
 package diskstore
 
 import (

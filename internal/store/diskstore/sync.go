@@ -3,13 +3,9 @@
 package diskstore
 
 import (
-	"io"
 	"os"
 	"sync/atomic"
 )
-
-// discard closes what has nothing to lose: it was only read, or what was written is synced or given up.
-func discard(c io.Closer) { _ = c.Close() }
 
 // syncer runs and counts the calls that make bytes durable. All of them go through it, so that a test can let one fail.
 type syncer struct {
@@ -18,8 +14,8 @@ type syncer struct {
 	around func(name string, sync func() error) error
 }
 
-// do makes something durable. Its error is a failure, unless there was no room: then what was written before and not
-// synced is lost, and nothing else.
+// do makes something durable. When it fails, what was written since the last time may be lost in part, and to call it
+// again would not tell: the kernel reports an error once.
 func (s *syncer) do(name string, sync func() error) error {
 	s.count.Add(1)
 	if s.around != nil {
@@ -28,12 +24,13 @@ func (s *syncer) do(name string, sync func() error) error {
 	return sync()
 }
 
-// file makes the content and size of a file durable.
+// file makes the content and size of a file durable. What its error means is the caller's to say: a file that nobody was
+// promised can go.
 func (s *syncer) file(f *os.File) error {
 	return s.do(f.Name(), func() error { return datasync(f) })
 }
 
-// dir makes the entries of a directory durable.
+// dir makes the entries of a directory durable. Its error is a [failure].
 func (s *syncer) dir(path string) error {
 	err := s.do(path, func() error {
 		d, err := os.Open(path)

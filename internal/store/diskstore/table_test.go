@@ -36,19 +36,36 @@ func TestATableOutgrowsItsMap(t *testing.T) {
 	}
 }
 
-// The largest transaction of the contract is applied whatever the headroom.
-func TestTheLargestTransaction(t *testing.T) {
+// Large transactions are applied whatever the headroom: those that bring much, and those that change a little of much.
+func TestLargeTransactions(t *testing.T) {
 	s := openStore(t, t.TempDir(), diskstore.Options{Headroom: 1})
+	const n = 40
+	keyOf := func(i int) store.Key { return store.Key{PK: "p", SK: hashed(int64(i))} }
+	for first := 0; first < n; first += 10 {
+		tx := store.Tx{Token: rand.Text()}
+		for i := range 10 {
+			row := store.NewRow(store.Attr{Name: "b", Value: store.Bytes(strings.Repeat("x", store.MaxRow-300))})
+			tx.Ops = append(tx.Ops, store.Op{Key: keyOf(first + i), Kind: store.OpPut, Row: row})
+		}
+		if err := s.Commit(t.Context(), tx); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tx := store.Tx{Token: rand.Text()}
-	for i := range int64(10) {
-		row := store.NewRow(store.Attr{Name: "b", Value: store.Bytes(strings.Repeat("x", store.MaxRow-100))})
-		tx.Ops = append(tx.Ops, store.Op{Key: store.Key{PK: "p", SK: hashed(i)}, Kind: store.OpPut, Row: row})
+	for i := range n {
+		tx.Ops = append(tx.Ops, store.Op{Key: keyOf(i), Kind: store.OpUpdate, Add: []store.Attr{{Name: "n", Value: store.Int(1)}}})
 	}
 	if err := s.Commit(t.Context(), tx); err != nil {
 		t.Fatal(err)
 	}
-	if all := rows(t, s); len(all) != len(tx.Ops) {
-		t.Errorf("there are %d rows, want %d", len(all), len(tx.Ops))
+	all := rows(t, s)
+	if len(all) != n {
+		t.Errorf("there are %d rows, want %d", len(all), n)
+	}
+	for _, it := range all {
+		if it.Row.Num("n") != 1 || len(it.Row.Text("b")) != store.MaxRow-300 {
+			t.Errorf("row %v was not updated", it.Key)
+		}
 	}
 }
 
