@@ -327,12 +327,12 @@ func (w *writer) reindex(key []byte, old, row store.Row) error {
 		return nil
 	}
 	if was {
-		if err := w.due.Delete(appendDue(nil, oldShard, oldDue, key)); err != nil {
+		if err := w.due.Delete(dueKey(oldShard, oldDue, key)); err != nil {
 			return err
 		}
 	}
 	if is {
-		return w.due.Put(appendDue(nil, shard, due, key), nil)
+		return w.due.Put(dueKey(shard, due, key), nil)
 	}
 	return nil
 }
