@@ -54,6 +54,7 @@ e2e: build ## install the clients that people use and drive them against bin/tar
 .PHONY: bench
 bench: build $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries; BENCH='-short' for a look
 	$(GO) -C test/bench run . -tare $(CURDIR)/bin/tare -distribution $(RIVALS)/registry -olareg $(RIVALS)/olareg $(BENCH)
+	$(GO) test -run '^$$' -bench Collect -benchtime 5x -timeout 60m ./test/sweep
 
 $(RIVALS)/registry: test/bench/rivals/distribution/go.mod
 	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/distribution install tool
