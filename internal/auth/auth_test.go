@@ -21,7 +21,7 @@ import (
 )
 
 // hash makes a cheap bcrypt hash.
-func hash(t *testing.T, password string) string {
+func hash(t testing.TB, password string) string {
 	t.Helper()
 	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
@@ -30,7 +30,7 @@ func hash(t *testing.T, password string) string {
 	return string(h)
 }
 
-func write(t *testing.T, path, content string) {
+func write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ type bench struct {
 	log   *bytes.Buffer
 }
 
-func newBench(t *testing.T, anonymous bool) *bench {
+func newBench(t testing.TB, anonymous bool) *bench {
 	t.Helper()
 	b := &bench{
 		clock: clock.NewManual(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)),
@@ -183,8 +183,8 @@ func TestNewRefuses(t *testing.T) {
 		options auth.Options
 		want    string
 	}{
-		{"apr1", "alice:$apr1$Q2eqz6Fv$0", auth.Options{}, `line 1: the hash of "alice" is MD5 (apr1)`},
-		{"SHA-1", good + "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", auth.Options{}, `line 2: the hash of "bob" is SHA-1`},
+		{"apr1", "alice:$apr1$Q2eqz6Fv$0", auth.Options{}, `line 1: the hash is MD5 (apr1)`},
+		{"SHA-1", good + "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", auth.Options{}, `line 2: the hash is SHA-1`},
 		{"SHA-512", "alice:$6$salt$hash", auth.Options{}, "SHA-512 (crypt)"},
 		{"crypt", "alice:rqXexS6ZhobKA", auth.Options{}, "DES (crypt), plain text or unknown"},
 		{"argon2", "alice:$argon2id$v=19$m=1$x$y", auth.Options{}, "Argon2"},
@@ -285,4 +285,48 @@ func TestBrokenHtpasswdKeepsTheOldUsers(t *testing.T) {
 	if !b.login("alice", "mended") || b.login("alice", "wonder") {
 		t.Error("the mended file is not in force")
 	}
+}
+
+// Whatever a header says, nobody becomes a user but by the user's password or token, and whoever has one of them does.
+func FuzzAuthorization(f *testing.F) {
+	b := newBench(f, true)
+	nobody, alice := b.token(f, request(nil)), b.token(f, request(basic("alice", "wonder")))
+	for _, value := range []string{
+		"", "Basic", "Basic YWxpY2U6d29uZGVy", "basic YWxpY2U6d29uZGVy", "BASIC YWxpY2U6d29uZGVy ", "Basic  YWxpY2U6d29uZGVy", "Basic Og==", "Basic OndvbmRlcg==",
+		"Basic Y2Fyb2w6c2Vh", "Basic YWxpY2U6d2FuZGVy", "Basic YWxpY2U=", "Basic %%%", "Bearer " + nobody, "bearer  " + alice + " ", "Bearer " + alice[1:],
+		"Bearer", "Bearer \n", "Negotiate abc", "Digest username=\"alice\"", " Basic YWxpY2U6d29uZGVy",
+	} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		r := request(header(value))
+		name, password, _ := r.BasicAuth()
+		if strings.Contains(password, "\x00") {
+			return // bcrypt takes "a\x00a" for "a"
+		}
+		scheme, credentials, _ := strings.Cut(value, " ")
+		token := ""
+		if strings.EqualFold(scheme, "bearer") {
+			token = strings.NewReplacer("\r", "", "\n", "").Replace(strings.TrimSpace(credentials))
+		}
+		want, known := "", true
+		switch {
+		case name == "alice" && password == "wonder", token == alice:
+			want = "alice"
+		case name == "carol" && password == "sea":
+			want = "carol"
+		case token != nobody:
+			known = false
+		}
+		c, err := b.guard.Authorize(r)
+		if known != (err == nil) || err != nil && oci.CodeOf(err) != oci.Unauthorized {
+			t.Fatalf("%q: %v, want known %v", value, err, known)
+		}
+		if c.Name != want || c.May(auth.Need{Action: auth.Push, Repository: "app"}) != (want == "alice") {
+			t.Fatalf("%q: became %+v, want %q", value, c, want)
+		}
+		if challenge := b.guard.Challenge(r); strings.ContainsAny(challenge, "\r\n") {
+			t.Fatalf("%q: challenge %q", value, challenge)
+		}
+	})
 }

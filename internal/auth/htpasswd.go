@@ -37,7 +37,8 @@ func parseHtpasswd(r io.Reader) (map[string][]byte, error) {
 			return nil, fmt.Errorf("line %d: not of the form name:hash", n)
 		}
 		if err := checkHash(hash); err != nil {
-			return nil, fmt.Errorf("line %d: the hash of %q is %w; only bcrypt is accepted (htpasswd -B)", n, name, err)
+			// The name is left out: where the two were swapped, it is the hash.
+			return nil, fmt.Errorf("line %d: the hash is %w; only bcrypt is accepted (htpasswd -B)", n, err)
 		}
 		if _, twice := hashes[name]; twice {
 			return nil, fmt.Errorf("line %d: %q is there twice", n, name)

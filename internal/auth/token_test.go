@@ -50,7 +50,7 @@ func (b *bench) serve(r *http.Request) *httptest.ResponseRecorder {
 }
 
 // token asks for a token and expects to get it.
-func (b *bench) token(t *testing.T, r *http.Request) string {
+func (b *bench) token(t testing.TB, r *http.Request) string {
 	t.Helper()
 	w := b.serve(r)
 	var answer struct {
