@@ -4,8 +4,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,7 @@ func readAll(b []byte) (archived, archiveSummary, error) {
 }
 
 // sample is an archive with a few rows, enough of them to fill several entries when big, and two objects.
-func sample(t *testing.T, big bool) ([]byte, archived) {
+func sample(t testing.TB, big bool) ([]byte, archived) {
 	t.Helper()
 	want := archived{
 		rows: map[store.Key]store.Row{
@@ -140,4 +142,79 @@ func TestArchiveShortObject(t *testing.T) {
 	if err := w.object("oshort", 10, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Whatever is accepted as an archive can be written as one, and holds the same then.
+func FuzzArchive(f *testing.F) {
+	small, _ := sample(f, false)
+	f.Add(small)
+	f.Add(small[:len(small)/2])
+	f.Add(bytes.Replace(small, []byte("PaxHeader"), []byte("PaxHeaden"), 1))
+	f.Add([]byte("not a tar file"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, sum, err := readAll(b)
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		w, err := newArchiveWriter(&again, archiveHeader{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, r := range got.rows {
+			if err := w.row(store.Item{Key: k, Row: r}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for k, c := range got.objects {
+			if err := w.object(k, int64(len(c)), strings.NewReader(c)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.close(); err != nil {
+			t.Fatal(err)
+		}
+		same, _, err := readAll(again.Bytes())
+		if err != nil || !maps.Equal(same.objects, got.objects) || !maps.EqualFunc(same.rows, got.rows, store.Row.Equal) {
+			t.Fatalf("%+v: %v, written again: %v, %v", sum, got, same, err)
+		}
+	})
+}
+
+// A line of an archive that is a row is written as the same row.
+func FuzzArchivedRow(f *testing.F) {
+	for _, line := range []string{
+		`{"pk":"n","sk":"app","row":{"created":{"n":1},"v":{"s":"abc"},"body":{"b":"AP8K"}}}`, `{"pk":"n","sk":"app","row":{}}`, `{"pk":"n","sk":"app"}`, `{}`, `[]`, `null`, ``,
+		`{"pk":"n","sk":"app","row":{"a":{"n":-9223372036854775808},"b":{"s":""},"c":{"b":""}}}`, `{"pk":"n","sk":"app","row":{"a":{"n":1.5}}}`,
+		`{"pk":"n","sk":"app","row":{"a":{"n":1,"s":"x"}}}`, `{"pk":"n","sk":"app","row":{"a":{}}}`, `{"pk":"n","sk":"app","row":{"a":{"b":"%%"}}}`,
+		`{"pk":"\ud800","sk":"\u0000","row":{"\ud800":{"s":"é\u2028<"},"\udc00":{"n":1}}}`,
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		var v archivedRow
+		if json.Unmarshal([]byte(line), &v) != nil {
+			return
+		}
+		it, err := v.item()
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		w, err := newArchiveWriter(&b, archiveHeader{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.row(it); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.close(); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := readAll(b.Bytes())
+		if same, ok := got.rows[it.Key]; err != nil || !ok || !same.Equal(it.Row) {
+			t.Fatalf("%s: %v, written again: %v, %v", line, it, got.rows, err)
+		}
+	})
 }

@@ -26,6 +26,9 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 	if err := d.Decode(&file); err != nil {
 		return nil, fmt.Errorf("not a JSON object: %w", err)
 	}
+	if file == nil {
+		return nil, fmt.Errorf("not a JSON object: null")
+	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("there is something after the JSON object")
 	}

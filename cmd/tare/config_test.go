@@ -4,12 +4,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"tare/internal/refcount"
 )
@@ -107,6 +111,7 @@ func TestConfigurationRefused(t *testing.T) {
 		{"an argument", `{"file":"x"}`, `"file"`},
 		{"not JSON", `listen = x`, "not a JSON object"},
 		{"a list", `[]`, "not a JSON object"},
+		{"nothing", `null`, "not a JSON object"},
 		{"more after it", `{} {}`, "after the JSON object"},
 		{"an object as value", `{"listen":{}}`, "--listen"},
 		{"null", `{"listen":null}`, "--listen"},
@@ -170,4 +175,61 @@ func TestExitCodes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A configuration file is a JSON object of known settings, whose values go to their flags as they would on a command
+// line, a list's parts one by one; or it is refused.
+func FuzzConfig(f *testing.F) {
+	for _, content := range []string{
+		"", "null", "{}", "[]", "{} {}", "{}x", `{"listen":"a:1"}`, `{"listen":{}}`, `{"listen":null}`, `{"lisen":"x"}`, `{"config":"x"}`, `{"yes":true}`,
+		`{"read-only-users":["a","b"],"anonymous-pull":true,"min-free":"10MiB"}`, `{"read-only-users":["a,b"]}`, `{"read-only-users":[1]}`, `{"read-only-users":[]}`,
+		`{"read-only-users":"a,b"}`, `{"min-free":10485760}`, `{"min-free":1e300}`, `{"lease":"13h","lease":"14h"}`, `{"listen":"\ud800"}`,
+	} {
+		f.Add(content)
+	}
+	var cli commands
+	app, err := newParser(&cli, io.Discard, io.Discard, func(int) {})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, content string) {
+		resolver, err := loadConfig(strings.NewReader(content))
+		if err != nil {
+			return
+		}
+		var want map[string]any
+		d := json.NewDecoder(strings.NewReader(content))
+		d.UseNumber()
+		if err := d.Decode(&want); err != nil || want == nil {
+			t.Fatalf("%q is accepted: %v", content, err)
+		}
+		if resolver.Validate(app.Model) != nil {
+			return
+		}
+		for name, value := range want {
+			got, err := resolver.Resolve(nil, nil, &kong.Flag{Value: &kong.Value{Name: name}})
+			switch value := value.(type) {
+			case string:
+				if err != nil || got != value {
+					t.Fatalf("%s: %q becomes %q, %v", name, value, got, err)
+				}
+			case bool:
+				if err != nil || got != fmt.Sprint(value) {
+					t.Fatalf("%s: %v becomes %q, %v", name, value, got, err)
+				}
+			case []any:
+				if err == nil && len(value) > 0 && fmt.Sprint(value) != fmt.Sprint(strings.Split(got.(string), ",")) {
+					t.Fatalf("%s: %v becomes %q", name, value, got)
+				}
+			case json.Number:
+				if err != nil || got != value.String() {
+					t.Fatalf("%s: %v becomes %q, %v", name, value, got, err)
+				}
+			default:
+				if err == nil {
+					t.Fatalf("%s: %v becomes %q", name, value, got)
+				}
+			}
+		}
+	})
 }

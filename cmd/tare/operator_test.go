@@ -286,3 +286,26 @@ func TestSampleConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a person names is taken apart without loss, at the one at or the last colon.
+func FuzzTarget(f *testing.F) {
+	for _, text := range []string{"", "app", "app:v1", "team/app@sha256:abc", ":", "@", "a:b:c", "a@b@c", "localhost:5000/app:v1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := parseTarget(text)
+		if err != nil {
+			if strings.ContainsAny(text, ":@") {
+				t.Fatalf("%q: %v", text, err)
+			}
+			return
+		}
+		between := ":"
+		if strings.Contains(text, "@") {
+			between = "@"
+		}
+		if got.Repository+between+got.Reference != text || strings.ContainsAny(got.Repository, "@") || between == ":" && strings.Contains(got.Reference, ":") {
+			t.Fatalf("%q: %+v", text, got)
+		}
+	})
+}

@@ -3,6 +3,9 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,4 +52,50 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%v: got %q, want %q", d, got, want)
 		}
 	}
+}
+
+// A size is as many bytes as it says, with or without a unit, and is never negative.
+func FuzzSize(f *testing.F) {
+	for _, text := range []string{"", "0", "512", "7B", "64KiB", "10 MB", "1GiB", "+1", "-1", "1e3", "9223372036854775807", "9223372036854775808", "8388608TiB", "1_000", " 1 "} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var got, same size
+		if got.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := same.UnmarshalText(fmt.Appendf(nil, "%d", got)); err != nil || same != got || got < 0 {
+			t.Fatalf("%q: %d; in bytes %d, %v", text, int64(got), int64(same), err)
+		}
+		if shown := got.String(); shown == "" || strings.Contains(shown, "-") {
+			t.Fatalf("%q: shown as %q", text, shown)
+		}
+	})
+}
+
+// A duration is one of Go's, or whole days, and is never negative.
+func FuzzDuration(f *testing.F) {
+	for _, text := range []string{"", "0", "90s", "12h", "1h30m", "14d", "0d", "+1d", "-1d", "1.5d", "106751d", "106752d", "1d12h", "2540400h10m10s", "1ns"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var got, same duration
+		if got.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		d := time.Duration(got)
+		if err := same.UnmarshalText([]byte(d.String())); err != nil || same != got || got < 0 {
+			t.Fatalf("%q: %v; written by Go %v, %v", text, d, time.Duration(same), err)
+		}
+		if days, ok := strings.CutSuffix(text, "d"); ok {
+			if n, err := strconv.Atoi(days); err != nil || d != time.Duration(n)*24*time.Hour {
+				t.Fatalf("%q: %v", text, d)
+			}
+		} else if want, err := time.ParseDuration(text); err != nil || d != want {
+			t.Fatalf("%q: %v, want %v, %v", text, d, want, err)
+		}
+		if shown := wait(d); shown == "" || strings.Contains(shown, "-") {
+			t.Fatalf("%q: shown as %q", text, shown)
+		}
+	})
 }
