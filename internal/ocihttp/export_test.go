@@ -39,8 +39,12 @@ func ParseContentRange(header string) (offset, length int64, ok bool) {
 }
 
 var (
-	PageSize    = pageSize
-	UploadRange = uploadRange
+	PageSize      = pageSize
+	UploadRange   = uploadRange
+	NoneMatch     = noneMatch
+	IfRange       = ifRange
+	PutConditions = putConditions
+	ContentType   = contentType
 )
 
 // LinkNext is the Link header of a page of the tags of a repository.

@@ -116,10 +116,15 @@ func (x *exchange) manifestPush() (push oci.ManifestPush, err error) {
 	} else if push.Tags, err = parseTags(x.r.URL.Query()["tag"]); err != nil {
 		return push, err
 	}
-	mediaType, _, _ := strings.Cut(x.r.Header.Get("Content-Type"), ";")
-	push.MediaType = strings.TrimSpace(mediaType)
+	push.MediaType = contentType(x.r.Header)
 	push.Body, err = x.readManifest()
 	return push, err
+}
+
+// contentType is the media type of a body, without parameters; "" where it is not said.
+func contentType(header http.Header) string {
+	mediaType, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	return strings.TrimSpace(mediaType)
 }
 
 // parseTags reads the tag parameters of a push by digest.

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"tare/internal/oci"
+	"tare/internal/refcount"
 	"tare/internal/registry"
 	"tare/internal/store"
 )
@@ -158,4 +159,71 @@ func TestDamagedReferrer(t *testing.T) {
 	if oci.CodeOf(err) != oci.Internal || !errors.Is(err, store.ErrCorrupt) {
 		t.Fatal(err)
 	}
+}
+
+// A list can go on from anywhere: behind any position there is the rest of it, and behind a later one no more than that.
+func FuzzPositions(f *testing.F) {
+	w := newWorld(f, registry.Options{})
+	config := w.upload(repo, "{}")
+	body := image("", config)
+	d := w.push(body, "v1", "v2", "_", "V1")
+	for i := range 6 {
+		w.push(image(fmt.Sprintf(`,"artifactType":"x/%d","annotations":{"a":"%d"}%s`, i%2, i, subject(d)), config))
+	}
+	// What follows is no life of its own: nothing is recorded.
+	ledger, err := refcount.New(refcount.Stores{Table: w.store, Objects: w.store, Parts: w.store}, w.clock, refcount.Config{Margins: refcount.DefaultMargins()})
+	w.must(err)
+	r := registry.New(ledger, nil, w.store, registry.Options{})
+
+	lists := map[string]func(t *testing.T, last string) []string{
+		"tags": func(t *testing.T, last string) []string {
+			names, more, err := r.Tags(t.Context(), repo, last, 100)
+			if err != nil || more {
+				t.Fatalf("tags after %q: %v, %v", last, more, err)
+			}
+			return names
+		},
+		"repositories": func(t *testing.T, last string) []string {
+			names, more, err := r.Repositories(t.Context(), last, 100, nil)
+			if err != nil || more {
+				t.Fatalf("repositories after %q: %v, %v", last, more, err)
+			}
+			return names
+		},
+	}
+	for _, artifactType := range []string{"", "x/1", "x/none"} {
+		lists["referrers of the type "+artifactType] = func(t *testing.T, last string) []string {
+			found, next, err := r.Referrers(t.Context(), repo, d, artifactType, last)
+			if oci.CodeOf(err) == oci.PaginationInvalid && len(last) > 256 {
+				return nil
+			}
+			if err != nil || next != "" {
+				t.Fatalf("referrers after %q: %q, %v", last, next, err)
+			}
+			var digests []string
+			for _, r := range found {
+				digests = append(digests, string(r.Digest))
+			}
+			return digests
+		}
+	}
+	for _, last := range []string{"", "v1", "v1\x00", "team/app", "\xff", "\x00", "#", "0000000000000000#", "ffffffffffffffff#sha256:ff", strings.Repeat("f", 300), string(d)} {
+		f.Add(last, "v")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if a > b {
+			a, b = b, a
+		}
+		for what, list := range lists {
+			all, afterA, afterB := list(t, ""), list(t, a), list(t, b)
+			if !rest(afterA, all) || !rest(afterB, afterA) && len(a) <= 256 {
+				t.Fatalf("%s: %q, after %q %q, after %q %q", what, all, a, afterA, b, afterB)
+			}
+		}
+	})
+}
+
+// rest tells whether part is the end of list.
+func rest(part, list []string) bool {
+	return len(part) <= len(list) && slices.Equal(part, list[len(list)-len(part):])
 }

@@ -33,7 +33,7 @@ const (
 // world is a registry on a store in memory, whose calls are recorded.
 type world struct {
 	*registry.Registry
-	t      *testing.T
+	t      testing.TB
 	store  *memstore.Store
 	clock  *clock.Manual
 	ledger *refcount.Ledger
@@ -42,7 +42,7 @@ type world struct {
 	tokens func() string
 }
 
-func newWorld(t *testing.T, opts registry.Options) *world {
+func newWorld(t testing.TB, opts registry.Options) *world {
 	t.Helper()
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
 	w := &world{t: t, store: memstore.New(clk, memstore.Options{}), clock: clk, opts: opts, tokens: seededTokens(1)}
