@@ -8,5 +8,5 @@ func OpenAround(dir string, opts Options, around func(name string, sync func() e
 	return open(dir, opts, &syncer{around: around})
 }
 
-// Queued tells how many transactions wait for the committer.
-func (s *Store) Queued() int { return len(s.committer.queue) }
+// Queued tells how many transactions wait for their answers.
+func (s *Store) Queued() int { return int(s.committer.waiting.Load()) }

@@ -23,6 +23,9 @@ import (
 
 const diskSize = 24 << 20
 
+// smallLog is what fits on such a disk beside a table.
+var smallLog = diskstore.Options{LogSize: 1 << 20}
+
 // smallDisk mounts a file system of diskSize bytes, which root may do. In CI, tests do run as root.
 func smallDisk(tb testing.TB) string {
 	tb.Helper()
@@ -121,7 +124,7 @@ func wantBig(tb testing.TB, s *diskstore.Store, first, end int) {
 func TestAFullDiskStillDeletes(t *testing.T) {
 	disk := smallDisk(t)
 	dir := filepath.Join(disk, "data")
-	s := openStore(t, dir, diskstore.Options{})
+	s := openStore(t, dir, smallLog)
 	end := putUntilFull(t, s, 0)
 	empty := fill(t, disk)
 	if err := putBig(t, s, end); !errors.Is(err, store.ErrFull) || !errors.Is(err, store.ErrUnavailable) {
@@ -154,7 +157,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 	empty()
 	last := putUntilFull(t, s, again)
 	closeStore(t, s)
-	s = openStore(t, dir, diskstore.Options{})
+	s = openStore(t, dir, smallLog)
 	wantBig(t, s, again, last)
 	items := rows(t, s)
 	if n := len(items); n != last {
@@ -165,7 +168,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 // A full disk refuses those of a group that need room, and no others.
 func TestAFullDiskRefusesOneByOne(t *testing.T) {
 	disk := smallDisk(t)
-	s := openStore(t, filepath.Join(disk, "data"), diskstore.Options{})
+	s := openStore(t, filepath.Join(disk, "data"), smallLog)
 	end := putUntilFull(t, s, 0)
 	fill(t, disk)
 	var refused atomic.Int64
@@ -199,11 +202,11 @@ func TestAFullDiskRefusesOneByOne(t *testing.T) {
 func TestAHoleWithoutRoom(t *testing.T) {
 	disk := smallDisk(t)
 	dir := filepath.Join(disk, "data")
-	closeStore(t, openStore(t, dir, diskstore.Options{}))
+	closeStore(t, openStore(t, dir, smallLog))
 	if err := os.Truncate(filepath.Join(dir, "table.db"), 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t, dir, diskstore.Options{})
+	s := openStore(t, dir, smallLog)
 	for i := range 50 {
 		if err := putBig(t, s, i); err != nil {
 			t.Fatal(err)
@@ -225,14 +228,14 @@ func TestAHoleWithoutRoom(t *testing.T) {
 	}
 	wantBig(t, s, 0, end+50)
 	closeStore(t, s)
-	s = openStore(t, dir, diskstore.Options{})
+	s = openStore(t, dir, smallLog)
 	wantBig(t, s, 0, end+50)
 }
 
 func TestObjectsOnAFullDisk(t *testing.T) {
 	disk := smallDisk(t)
 	dir := filepath.Join(disk, "data")
-	s := openStore(t, dir, diskstore.Options{})
+	s := openStore(t, dir, smallLog)
 	if err := s.Put(t.Context(), "o0", strings.NewReader("kept"), 4); err != nil {
 		t.Fatal(err)
 	}
