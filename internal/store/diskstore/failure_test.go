@@ -5,6 +5,7 @@ package diskstore_test
 import (
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -73,6 +74,7 @@ func TestAFailedSyncKillsTheStore(t *testing.T) {
 	}{
 		{"commit", "/log.", syscall.EIO, commit},
 		{"commit, no space", "/log.", syscall.ENOSPC, commit},
+		{"checkpoint", "table.db", syscall.EIO, func(ctx context.Context, s *diskstore.Store) error { return s.Snapshot(ctx, io.Discard) }},
 		{"put, file", "/tmp/", syscall.EIO, putObject},
 		{"put, directory", "/objects", syscall.EIO, putObject},
 		{"put, directory, no space", "/objects", syscall.ENOSPC, putObject},
