@@ -5,6 +5,7 @@ LISTEN  ?= 127.0.0.1:5000
 DATA    ?= ./data
 RIVALS  := $(CURDIR)/bin/rivals
 BENCH   ?=
+LINTER  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tare-lint/v2.15.0/golangci-lint
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # The race detector needs a C compiler. CI has one; a laptop without one still runs every test.
@@ -30,9 +31,15 @@ test: ## run the tests: Go alone, a few minutes
 	$(GO) -C test/bench test ./...
 
 .PHONY: lint
-lint: ## check style and the arrows between the rooms
+lint: $(LINTER) ## check style and the arrows between the rooms
 	test -z "$$(gofmt -l cmd internal test)"
-	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run
+	$(LINTER) run
+	cd test/bench && $(LINTER) run
+	cd test/e2e && $(LINTER) run
+
+# Built once for each version, into the user's cache folder.
+$(LINTER):
+	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(notdir $(@D))
 
 .PHONY: conformance
 conformance: build ## run our suite against bin/tare, and the official ones where TARE_SPEC_SUITES names their programs
@@ -47,6 +54,7 @@ e2e: build ## install the clients that people use and drive them against bin/tar
 .PHONY: bench
 bench: build $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries; BENCH='-short' for a look
 	$(GO) -C test/bench run . -tare $(CURDIR)/bin/tare -distribution $(RIVALS)/registry -olareg $(RIVALS)/olareg $(BENCH)
+	$(GO) test -run '^$$' -bench Collect -benchtime 5x -timeout 60m ./test/sweep
 
 $(RIVALS)/registry: test/bench/rivals/distribution/go.mod
 	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/distribution install tool
@@ -56,12 +64,10 @@ $(RIVALS)/olareg: test/bench/rivals/olareg/go.mod
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
-	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
-	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' $$dir | awk '{print $$2}'); do \
-	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-10s} ./$$dir; done; done
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go | awk '{print $$2}'); do \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 100x ./$$dir; done; done
 
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin
-
-GOLANGCI_LINT := v2.6.2

@@ -19,7 +19,7 @@ type backupCmd struct {
 }
 
 // Run writes the archive.
-func (cmd *backupCmd) Run(ctx context.Context, c *console) error {
+func (cmd *backupCmd) Run(ctx context.Context, c *console) (err error) {
 	if cmd.File == "-" && isTerminalWriter(c.out) {
 		return usagef("a backup is not for a terminal: name a file, or send the output somewhere")
 	}
@@ -27,7 +27,7 @@ func (cmd *backupCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
+	defer func() { err = errors.Join(err, admin.Close()) }()
 	p := newProgress(c)
 	defer p.end()
 	write := func(w io.Writer) error {

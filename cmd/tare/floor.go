@@ -33,7 +33,7 @@ func floorOf(set *size, folder string) (int64, error) {
 	if err := unix.Statfs(folder, &st); err != nil {
 		return 0, err
 	}
-	return min(defaultFloor, int64(st.Blocks)*int64(st.Bsize)/floorPart), nil
+	return min(defaultFloor, int64(st.Blocks)*int64(st.Bsize)/floorPart), nil //nolint:unconvert // it has another type on other systems
 }
 
 // room tells whether there is room for n bytes; a negative n is an unknown number of them. The error is NoSpace.

@@ -33,7 +33,7 @@ Tagged images, and all that a manifest lists, stay.
 const giveUpWords = "give up"
 
 // Run sweeps and tells what waits.
-func (cmd *gcCmd) Run(ctx context.Context, c *console) error {
+func (cmd *gcCmd) Run(ctx context.Context, c *console) (err error) {
 	if cmd.GiveUpMargins && !cmd.Yes {
 		if err := c.confirm(giveUpWarning, giveUpWords); err != nil {
 			return err
@@ -43,7 +43,7 @@ func (cmd *gcCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
+	defer func() { err = errors.Join(err, admin.Close()) }()
 	var done swept
 	var waiting []waits
 	progress := newProgress(c)

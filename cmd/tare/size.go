@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 )
@@ -16,12 +17,12 @@ type sizeCmd struct {
 }
 
 // Run prints a table of repositories.
-func (cmd *sizeCmd) Run(ctx context.Context, c *console) error {
+func (cmd *sizeCmd) Run(ctx context.Context, c *console) (err error) {
 	admin, err := openAdministration(ctx, c, cmd.folderFlags)
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
+	defer func() { err = errors.Join(err, admin.Close()) }()
 	t := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "REPOSITORY\tBYTES\tEXCLUSIVE\tSHARED\tBLOBS\tMANIFESTS\tTAGS")
 	err = admin.size(ctx, sizeRequest{cmd.Repository}, func(s repositorySize) error {

@@ -40,8 +40,7 @@ func listenSocket(folder string) (net.Listener, error) {
 	l.SetUnlinkOnClose(false) // under a name that it has no more
 	socket := filepath.Join(folder, socketName)
 	if err := errors.Join(os.Chmod(filepath.Join(nest, "s"), 0o600), os.Rename(filepath.Join(nest, "s"), socket)); err != nil {
-		l.Close()
-		return nil, err
+		return nil, errors.Join(err, l.Close())
 	}
 	return &socketListener{l, socket}, nil
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -15,7 +16,7 @@ type undeleteCmd struct {
 }
 
 // Run asks for the manifest and prints what came back.
-func (cmd *undeleteCmd) Run(ctx context.Context, c *console) error {
+func (cmd *undeleteCmd) Run(ctx context.Context, c *console) (err error) {
 	target, err := parseTarget(cmd.Target)
 	if err != nil {
 		return usageError{err}
@@ -24,7 +25,7 @@ func (cmd *undeleteCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
+	defer func() { err = errors.Join(err, admin.Close()) }()
 	result, err := admin.undelete(ctx, target)
 	if err != nil {
 		return err

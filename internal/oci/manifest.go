@@ -4,6 +4,7 @@ package oci
 
 import (
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -291,7 +292,8 @@ func parseDigestField(raw string) (Digest, error) {
 	}
 	d, err := ParseDigest(s)
 	if err != nil {
-		return "", Errorf(ManifestInvalid, "%s", err.(*Error).Message)
+		e, _ := errors.AsType[*Error](err) // it gives no other
+		return "", Errorf(ManifestInvalid, "%s", e.Message)
 	}
 	return d, nil
 }
@@ -363,7 +365,7 @@ func encodedSize(annotations map[string]string) int {
 
 // within says in which field of a manifest an error is.
 func within(err error, field string) error {
-	e := err.(*Error)
+	e, _ := errors.AsType[*Error](err) // its callers have no other
 	return Errorf(e.Code, "%s: %s", field, e.Message)
 }
 

@@ -91,7 +91,7 @@ func (x *exchange) failure(err error) *oci.Error {
 		return e
 	}
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	if x.r.Context().Err() != nil && ended || x.status != 0 && connectionLost(err) {
+	if x.r.Context().Err() != nil && (ended || x.status != 0) || x.status != 0 && connectionLost(err) {
 		return &oci.Error{Code: clientGone, Message: "the client went away", Cause: err}
 	}
 	var e *oci.Error

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"net/http"
 	"net/http/httptest"
@@ -422,4 +423,36 @@ func TestHTTP2(t *testing.T) {
 	}
 	s.pushed(s.do("PUT", s.start("b")+"?digest="+string(d), unsized(content)), "b", content, "")
 	s.do("GET", "/v2/a/blobs/x", nil).want(t, 400, oci.DigestInvalid)
+}
+
+// A client that has enough of an answer, and ends its stream, is nobody's fault over HTTP/2 either.
+func TestHTTP2ClientLeaves(t *testing.T) {
+	f := newFake()
+	f.dir = t.TempDir()
+	content := strings.Repeat("0123456789abcdef", 1<<19)
+	d := digestOf(content, "")
+	f.repo("a").blobs[d] = content
+	log, seen := &lockedBuffer{}, make(chan ocihttp.Observation, 1)
+	h := httptest.NewUnstartedServer(ocihttp.New(f, ocihttp.Options{
+		Log: slog.New(slog.NewJSONHandler(log, nil)), Observe: func(o ocihttp.Observation) { seen <- o },
+	}))
+	h.EnableHTTP2 = true
+	h.StartTLS()
+	defer h.Close()
+	resp, err := h.Client().Get(h.URL + "/v2/a/blobs/" + string(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil || resp.ProtoMajor != 2 {
+		t.Fatal(resp.Proto, err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if o := <-seen; o.Out == int64(len(content)) {
+		t.Errorf("the whole of it was sent: %+v", o)
+	}
+	if log := log.String(); log != "" {
+		t.Errorf("%s", log)
+	}
 }

@@ -21,7 +21,8 @@ func (t *txn) add(op store.Op) int {
 	return len(t.ops) - 1
 }
 
-// put, update, remove and check append an operation and return its index, by which a refusal names it.
+// put, update, remove and check append an operation and return its index, by which a refusal names it; whether a removal
+// is refused nobody asks.
 
 func (t *txn) put(k store.Key, r store.Row, conds ...store.Cond) int {
 	return t.add(store.Op{Key: k, Kind: store.OpPut, Row: r, If: conds})
@@ -31,8 +32,8 @@ func (t *txn) update(k store.Key, c change, conds ...store.Cond) int {
 	return t.add(store.Op{Key: k, Kind: store.OpUpdate, Set: c.set, Add: c.add, Remove: c.remove, If: conds})
 }
 
-func (t *txn) remove(k store.Key, conds ...store.Cond) int {
-	return t.add(store.Op{Key: k, Kind: store.OpDelete, If: conds})
+func (t *txn) remove(k store.Key, conds ...store.Cond) {
+	t.add(store.Op{Key: k, Kind: store.OpDelete, If: conds})
 }
 
 func (t *txn) check(k store.Key, conds ...store.Cond) int {

@@ -241,7 +241,7 @@ func (l *Ledger) giveBack(ctx context.Context, repo oci.Repository, d oci.Digest
 			case m.cursor > 0:
 				return l.unwind(ctx, now, repo, d, m)
 			case m.cascade:
-				return l.cascade(ctx, now, repo, d, m)
+				return l.cascade(ctx, repo, d, m)
 			}
 			done = true
 			return nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"tare/internal/oci"
 	"tare/internal/store"
@@ -81,7 +80,7 @@ const cascadeBatch = 100
 // cascade deletes the referrers of a deleted subject that were there when it was deleted and have neither a tag nor a
 // parent. Each goes by a deletion of its own, on the condition that the subject is still deleted, and is marked with the
 // subject's deletion, so that it comes back with it. When none is left, the subject's time to undo begins.
-func (l *Ledger) cascade(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, m manifest) error {
+func (l *Ledger) cascade(ctx context.Context, repo oci.Repository, d oci.Digest, m manifest) error {
 	deleted := 0
 	err := l.eachReferrer(ctx, repo, d, func(referrer oci.Digest, row store.Row) (bool, error) {
 		if row.Has(attrGone) {
@@ -108,7 +107,7 @@ func (l *Ledger) cascade(ctx context.Context, now time.Time, repo oci.Repository
 	if deleted == cascadeBatch {
 		return nil
 	}
-	now = l.clock.Now()
+	now := l.clock.Now()
 	var t txn
 	t.update(manifestKey(repo, d), change{
 		set:    []store.Attr{due(now.Add(l.cfg.Margins.UndoWindow))},

@@ -202,7 +202,7 @@ func (s *sweep) sweepManifest(ctx context.Context, now time.Time, repo oci.Repos
 	case m.state == stateUndoing && m.cursor > 0:
 		err = s.l.unwind(ctx, now, repo, d, m)
 	case m.state == stateUndoing && m.cascade:
-		err = s.l.cascade(ctx, now, repo, d, m)
+		err = s.l.cascade(ctx, repo, d, m)
 	case m.state == stateUndoing:
 		err = s.dropManifest(ctx, repo, d, m)
 	case m.tags > 0 || m.parents > 0 || s.l.cfg.Margins.Untagged == 0:

@@ -11,7 +11,11 @@ import (
 // same, in the same order. Token and Before are no part of it. Tables that remember tokens keep it beside them; it may
 // be stored and never changes.
 func (tx Tx) Fingerprint() [sha256.Size]byte {
-	var b []byte
+	n := 0
+	for i := range tx.Ops {
+		n += tx.Ops[i].size() + 64
+	}
+	b := make([]byte, 0, n)
 	count := func(n int) { b = binary.AppendUvarint(b, uint64(n)) }
 	text := func(s string) {
 		count(len(s))

@@ -70,7 +70,7 @@ func firstError(errs ...error) error {
 
 // writePart stores the body as a part of the session's object, and records how far that came.
 func (u *Uploads) writePart(ctx context.Context, s refcount.Session, in *incoming, begun time.Time) (refcount.Session, error) {
-	h := hash.Hash(sha256.New())
+	h := sha256.New()
 	if s.Multipart != "" {
 		h = unmarshal(s.Hash)
 	}

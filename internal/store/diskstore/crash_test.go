@@ -93,7 +93,7 @@ func childUpload(ctx context.Context, s *diskstore.Store, name string, steps int
 }
 
 // say writes a line in one piece. A parent that is gone is no matter of the child's.
-func say(words ...any) { _, _ = os.Stdout.WriteString(fmt.Sprintln(words...)) }
+func say(words ...any) { _, _ = fmt.Fprintln(os.Stdout, words...) }
 
 func content(name string) string { return strings.Repeat(name, 3000) }
 

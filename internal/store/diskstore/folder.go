@@ -279,5 +279,5 @@ func (f *folder) available() (int64, error) {
 	if err := unix.Statfs(f.path, &st); err != nil {
 		return 0, err
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // it has another type on other systems
 }

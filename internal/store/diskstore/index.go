@@ -16,9 +16,9 @@ const dueHeader = 16
 // appendShard appends the part of an index key that all rows of the shard share.
 func appendShard(b []byte, shard int64) []byte { return appendInt(b, shard) }
 
-// appendDue appends the index key of the row under the encoded key.
-func appendDue(b []byte, shard, due int64, key []byte) []byte {
-	return append(appendInt(appendInt(b, shard), due), key...)
+// dueKey is the index key of the row under the encoded key.
+func dueKey(shard, due int64, key []byte) []byte {
+	return append(appendInt(appendInt(nil, shard), due), key...)
 }
 
 const signBit = 1 << 63

@@ -95,10 +95,10 @@ func (c *change) reindex(to []edit) []edit {
 		return to
 	}
 	if was {
-		to = append(to, edit{inDue, entry{key: appendDue(nil, oldShard, oldDue, c.key)}})
+		to = append(to, edit{inDue, entry{key: dueKey(oldShard, oldDue, c.key)}})
 	}
 	if is {
-		to = append(to, edit{inDue, entry{appendDue(nil, shard, due, c.key), []byte{}}})
+		to = append(to, edit{inDue, entry{dueKey(shard, due, c.key), []byte{}}})
 	}
 	return to
 }

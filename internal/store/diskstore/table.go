@@ -127,7 +127,7 @@ func (s *Store) Due(ctx context.Context, shard int, until int64, after store.Due
 	within := appendShard(nil, int64(shard))
 	from := within
 	if after != (store.DueKey{}) {
-		from = appendDue(nil, int64(shard), after.Due, appendKey(nil, after.Key))
+		from = dueKey(int64(shard), after.Due, appendKey(nil, after.Key))
 	}
 	var page []store.DueKey
 	err := s.read(ctx, func(v view) error {

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sweep measures what the sweep costs: it follows the garbage and not the registry.
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"tare/internal/clock"
+	"tare/internal/oci"
+	"tare/internal/refcount"
+	"tare/internal/store"
+	"tare/internal/store/diskstore"
+	"tare/internal/store/faultstore"
+	"tare/internal/store/memstore"
+)
+
+// registry is a ledger with kept images, whose store calls are counted.
+type registry struct {
+	*refcount.Ledger
+	clock *clock.Manual
+	calls *faultstore.Process
+	names *tokens
+}
+
+type stores interface {
+	store.Table
+	store.Objects
+	store.Multipart
+}
+
+func newRegistry(t testing.TB, s stores, clk *clock.Manual) *registry {
+	t.Helper()
+	p := faultstore.New(faultstore.Options{})
+	ts := &tokens{}
+	ts.seed(0)
+	margins := refcount.DefaultMargins()
+	margins.History = 10 * 365 * 24 * time.Hour // the moves of what is kept are not what is measured
+	l, err := refcount.New(refcount.Stores{Table: p.Table(s), Objects: p.Objects(s), Parts: p.Multipart(s)}, clk,
+		refcount.Config{Margins: margins, InlineLimit: 4 << 10, NewToken: ts.next})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &registry{l, clk, p, ts}
+}
+
+// tokens makes the same keys in every run from a seed: they decide how many slices of the index are due.
+type tokens struct {
+	mu  sync.Mutex // guards src
+	src *rand.Rand
+}
+
+func (ts *tokens) seed(n uint64) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.src = rand.New(rand.NewPCG(n, n))
+}
+
+func (ts *tokens) next() string {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return fmt.Sprintf("%013x%013x", ts.src.Uint64()>>12, ts.src.Uint64()>>12)
+}
+
+// push makes an image of two blobs of its own and one that all images share: inline, inline, and an object.
+func (r *registry) push(ctx context.Context, objects store.Objects, name string) (oci.Digest, error) {
+	repo := oci.Repository("team/app")
+	var links []oci.Digest
+	for _, content := range []string{"config of " + name, "the layer that all share"} {
+		d := digest.FromString(content)
+		if _, err := r.FinishWhole(ctx, repo, "", d, content); err != nil {
+			return "", err
+		}
+		links = append(links, d)
+	}
+	layer := "layer of " + name
+	s, err := r.Write(ctx, refcount.Session{ID: name, Repo: repo, Object: r.NewObject()})
+	if err != nil {
+		return "", err
+	}
+	if err := objects.Put(ctx, s.Object, strings.NewReader(layer), int64(len(layer))); err != nil {
+		return "", err
+	}
+	d := digest.FromString(layer)
+	if err := r.Finish(ctx, s, d, int64(len(layer))); err != nil {
+		return "", err
+	}
+	body := []byte(`{"name":"` + name + `"}`)
+	m := digest.FromBytes(body)
+	return m, r.Push(ctx, refcount.Push{Repo: repo, Digest: m, MediaType: oci.MediaTypeManifest, Body: body,
+		Links: append(links, d), Tags: []oci.Tag{oci.Tag(name)}})
+}
+
+// fill pushes n images that stay, without objects: what the sweep must not look at.
+func (r *registry) fill(t testing.TB, n int) {
+	t.Helper()
+	ctx := context.Background()
+	repo := oci.Repository("team/app")
+	var wg sync.WaitGroup
+	const workers = 64
+	errs := make(chan error, workers)
+	for w := range workers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := w; i < n; i += workers {
+				content := fmt.Sprint("kept ", i)
+				d := digest.FromString(content)
+				if _, err := r.FinishWhole(ctx, repo, "", d, content); err != nil {
+					errs <- err
+					return
+				}
+				body := []byte(`{"kept":` + fmt.Sprint(i) + `}`)
+				err := r.Push(ctx, refcount.Push{Repo: repo, Digest: digest.FromBytes(body), MediaType: oci.MediaTypeManifest,
+					Body: body, Links: []oci.Digest{d}, Tags: []oci.Tag{oci.Tag(fmt.Sprint("kept-", i))}})
+				if err != nil {
+					errs <- err
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Fatal(err)
+	}
+}
+
+// collect makes ten images, deletes them, lets every margin pass and sweeps; it returns the store calls of the sweeps, and
+// calls lap before and after each of them.
+func (r *registry) collect(t testing.TB, objects store.Objects, round int, lap func()) (calls int) {
+	t.Helper()
+	ctx := context.Background()
+	r.names.seed(1_000_000 + uint64(round)) // not those of what is kept
+	for i := range 10 {
+		d, err := r.push(ctx, objects, fmt.Sprintf("garbage-%d-%d", round, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.DeleteManifest(ctx, "team/app", d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blobs, gone := 0, 0
+	for range 3 {
+		r.clock.Advance(25 * time.Hour)
+		before := r.calls.Calls()
+		lap()
+		rep, err := r.Sweep(ctx, refcount.SweepOptions{})
+		lap()
+		if err != nil || rep.Failed > 0 {
+			t.Fatal(err, rep.Errors)
+		}
+		calls += r.calls.Calls() - before
+		blobs += rep.Blobs
+		gone += rep.Objects
+	}
+	if blobs != 21 || gone != 10 { // the shared layer went, too: no kept image has it
+		t.Fatalf("%d blobs and %d objects went", blobs, gone)
+	}
+	return calls
+}
+
+// TestCostFollowsTheGarbage collects the same garbage beside few images and beside many.
+func TestCostFollowsTheGarbage(t *testing.T) {
+	var counts []int
+	for _, kept := range []int{10, 2000} {
+		clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+		s := memstore.New(clk, memstore.Options{})
+		r := newRegistry(t, s, clk)
+		r.fill(t, kept)
+		calls := r.collect(t, s, 0, func() {})
+		counts = append(counts, calls)
+	}
+	t.Logf("%d store calls", counts[0])
+	if counts[0] != counts[1] {
+		t.Fatalf("%d store calls beside 10 images, %d beside 2,000", counts[0], counts[1])
+	}
+}
+
+// BenchmarkCollect collects ten images beside 1,000 and beside 100,000, on disk.
+func BenchmarkCollect(b *testing.B) {
+	for _, kept := range []int{1000, 100_000} {
+		b.Run(fmt.Sprint(kept), func(b *testing.B) {
+			clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+			s, err := diskstore.Open(b.TempDir(), diskstore.Options{Clock: clk})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			r := newRegistry(b, s, clk)
+			r.fill(b, kept)
+			var calls int
+			round := 0
+			for b.Loop() {
+				b.StopTimer()
+				calls = r.collect(b, s, round, lapTimer(b))
+				round++
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(calls), "calls/op")
+		})
+	}
+}
+
+// lapTimer returns a function that starts and stops the benchmark's timer in turn.
+func lapTimer(b *testing.B) func() {
+	running := false
+	return func() {
+		if running = !running; running {
+			b.StartTimer()
+		} else {
+			b.StopTimer()
+		}
+	}
+}
