@@ -56,7 +56,7 @@ func (c *committer) take(r *request) {
 		switch {
 		case errors.Is(err, errLogFull):
 			err = c.clear(d)
-		case errors.Is(err, errTight) && try < maxTries && c.behind():
+		case errors.Is(err, errNoSpace) && try < maxTries && c.behind():
 			err = c.checkpoint().wait()
 		default:
 			if err == nil && d.applies {
@@ -89,11 +89,8 @@ func (c *committer) add(r *request, d decision) {
 	c.group.applied++
 }
 
-// What a transaction waits for.
-var (
-	errLogFull = errors.New("the log is full")
-	errTight   = errNoSpace
-)
+// What a transaction waits for: errLogFull for the other file of the log, errNoSpace for room in the table.
+var errLogFull = errors.New("the log is full")
 
 const (
 	// pageShare is how many bytes of the table a byte of the overlay takes at most: pages are at least half full.
@@ -119,7 +116,7 @@ func (c *committer) admit(d decision) error {
 		return c.die(err)
 	}
 	if short && (d.growth > smallChange || pageShare*owed > room.headroom/smallShare) {
-		return errTight
+		return errNoSpace
 	}
 	return nil
 }

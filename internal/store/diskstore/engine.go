@@ -153,7 +153,7 @@ func rollback(tx *bbolt.Tx) { _ = tx.Rollback() }
 type writer struct {
 	tx        *bbolt.Tx
 	rows, due *bbolt.Bucket
-	need      int64 // more than what the pages take that were changed
+	need      int64 // more than the pages take that were changed, in bytes
 }
 
 // update calls fn and makes what it wrote durable, all of it or nothing. Where fn has an error, it is returned and nothing

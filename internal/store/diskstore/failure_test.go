@@ -41,7 +41,7 @@ func (d *disk) around(name string, sync func() error) error {
 
 func (d *disk) open(tb testing.TB, dir string) *diskstore.Store {
 	tb.Helper()
-	s, err := diskstore.OpenAround(dir, diskstore.Options{}, d.around)
+	s, err := diskstore.OpenAround(dir, diskstore.Options{Clock: busy{}}, d.around)
 	if err != nil {
 		tb.Fatal(err)
 	}

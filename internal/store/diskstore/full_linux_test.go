@@ -288,3 +288,65 @@ func TestObjectsOnAFullDisk(t *testing.T) {
 		t.Errorf("the object is %q", got)
 	}
 }
+
+// Where blocks that the log seems to have are not there, a group is refused whole, with what was decided over it, and
+// the store goes on.
+func TestALogWithHoles(t *testing.T) {
+	disk := smallDisk(t)
+	dir := filepath.Join(disk, "data")
+	closeStore(t, openStore(t, dir, smallLog))
+	for _, name := range []string{"log.0", "log.1"} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.Truncate(path, 0), os.Truncate(path, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openStore(t, dir, diskstore.Options{Clock: busy{}, LogSize: smallLog.LogSize})
+	empty := fill(t, disk)
+	var refused atomic.Int64
+	applied := make([]atomic.Bool, 200)
+	count := store.Op{Key: store.Key{PK: "count", SK: "c"}, Kind: store.OpUpdate, Add: []store.Attr{{Name: "n", Value: store.Int(1)}}}
+	commit := func(i int64) error {
+		err := s.Commit(t.Context(), txOf(rand.Text(), put(strconv.Itoa(int(i)), i), count))
+		if errors.Is(err, store.ErrFull) {
+			refused.Add(1)
+			return nil
+		}
+		applied[i].Store(err == nil)
+		return err
+	}
+	if err := share(8, 100, commit); err != nil {
+		t.Fatal(err)
+	}
+	if refused.Load() == 0 {
+		t.Error("a log without blocks took all")
+	}
+	empty()
+	before := refused.Load()
+	if err := share(8, 100, func(i int64) error { return commit(100 + i) }); err != nil {
+		t.Fatal(err)
+	}
+	if refused.Load() > before {
+		t.Errorf("%d transactions were refused with room on the disk", refused.Load()-before)
+	}
+	for range 2 {
+		keys := int64(0)
+		for _, it := range rows(t, s) {
+			if it.Key.PK == "count" {
+				if n := it.Row.Num("n"); n != 200-refused.Load() {
+					t.Errorf("%d transactions were counted, and %d of 200 refused", n, refused.Load())
+				}
+				continue
+			}
+			keys++
+			if i, err := strconv.Atoi(it.Key.PK); err != nil || !applied[i].Load() {
+				t.Errorf("the row %v was refused", it.Key)
+			}
+		}
+		if keys != 200-refused.Load() {
+			t.Errorf("there are %d rows, and %d of 200 were refused", keys, refused.Load())
+		}
+		closeStore(t, s)
+		s = openStore(t, dir, smallLog)
+	}
+}

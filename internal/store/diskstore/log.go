@@ -40,7 +40,7 @@ func makeLog(f *folder, size int64) error {
 	return f.writeFormat()
 }
 
-// missing tells whether a folder lacks part of its log.
+// missingLog tells which file of its log a folder lacks, if it does.
 func (f *folder) missingLog() (string, bool) {
 	for _, name := range segmentNames {
 		if _, err := os.Stat(f.join(name)); errors.Is(err, fs.ErrNotExist) {
