@@ -90,7 +90,7 @@ func (w *writer) apply(e edit) error {
 
 // checkpoint is a frozen layer on its way into the table.
 type checkpoint struct {
-	layer *layer
+	layer *layer // nil when the table has it
 	marks marks
 	done  chan struct{}
 	err   error // set before done is closed
@@ -133,6 +133,7 @@ func (c *committer) freeze(l *layer, m marks) {
 		defer close(cp.done)
 		if cp.err = c.die(c.overlay.engine.apply(l, m)); cp.err == nil {
 			c.overlay.thaw()
+			cp.layer = nil // it is memory
 		}
 	}()
 }
