@@ -41,7 +41,7 @@ var outside = map[string][]string{
 	"internal/upload":          {"github.com/opencontainers/go-digest"},
 	"internal/registry":        {"github.com/opencontainers/go-digest"},
 	"internal/store/memstore":  {"github.com/tidwall/btree"},
-	"internal/store/diskstore": {"go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "golang.org/x/sys/unix"},
+	"internal/store/diskstore": {"github.com/tidwall/btree", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "golang.org/x/sys/unix"},
 	"internal/auth":            {"golang.org/x/crypto/bcrypt", "golang.org/x/sync/singleflight"},
 	"internal/ocihttp":         {},
 }

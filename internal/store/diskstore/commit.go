@@ -3,248 +3,193 @@
 package diskstore
 
 import (
-	"crypto/sha256"
+	"context"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"tare/internal/clock"
 	"tare/internal/store"
 )
 
-// Limits of a group: what one sync is shared by, and how long its first member waits for the others.
 const (
-	maxGroup      = 256
-	maxGroupBytes = 8 << 20
-	queueLength   = 1024
+	queueLength = 1024
+	// idle is for how long nothing is committed until the table is brought up to the log.
+	idle = 5 * time.Second
 )
 
-// committer is the goroutine that applies transactions. It takes all that wait, applies them one after the other to the
-// rows that the ones before left, and syncs once. Each gets its own answer, when everything that it saw is durable.
-//
-// It does not wait for a group to fill: while one is synced, the next one gathers by itself.
+// committer applies transactions. One goroutine decides, one after the other, over the rows that the ones before left,
+// synced or not, and gathers them into a group; another one writes the groups into the log. While a group is synced, the
+// next one gathers by itself: it does not wait to be filled. Each transaction gets its own answer, when everything that it
+// saw is durable.
 type committer struct {
-	engine *engine
-	clock  clock.Clock
-	die    func(error) error
-	queue  chan *request
-	done   chan struct{}
+	overlay *overlay
+	clock   clock.Clock
+	die     func(error) error
 
-	tokens tokens // the goroutine's own
+	queue chan *request
+	asked chan chan *checkpoint // for the table to be brought up to the log
+	done  chan struct{}
 
-	applied, groups atomic.Int64
+	// The deciding goroutine's own.
+	log    *log
+	tokens tokens
+	active *layer      // what was decided since the last layer was frozen, durable or not
+	group  *group      // the one that gathers
+	synced *group      // the one that is synced, nil while none is
+	frozen *checkpoint // the last one, nil when the table is known to have it
+	spare  []byte      // to write a record into
+
+	groups  chan *group // to be synced
+	flushed chan error  // what became of the one that was
+
+	dirty     chan struct{} // full when something was committed
+	stopIdler context.CancelFunc
+	idler     sync.WaitGroup
+
+	waiting, applied, written atomic.Int64 // transactions, of them applied; groups
 }
 
-// request is a transaction on its way, with all that can be computed before it meets the rows.
-type request struct {
-	tx          *store.Tx
-	fingerprint [sha256.Size]byte
-	keys        [][]byte // of its operations, encoded
-	values      [][]byte // of its puts, encoded
-	bytes       int
-	err         error
-	answered    chan struct{}
-}
-
-func newRequest(tx *store.Tx) *request {
-	r := &request{
-		tx:          tx,
-		fingerprint: tx.Fingerprint(),
-		keys:        make([][]byte, len(tx.Ops)),
-		values:      make([][]byte, len(tx.Ops)),
-		answered:    make(chan struct{}),
-	}
-	for i := range tx.Ops {
-		op := &tx.Ops[i]
-		r.keys[i] = appendKey(make([]byte, 0, len(op.Key.PK)+len(op.Key.SK)+keySlack), op.Key)
-		if op.Kind == store.OpPut {
-			r.values[i] = encodeRow(r.keys[i], op.Row)
-		}
-		r.bytes += len(r.keys[i]) + len(r.values[i])
-	}
-	return r
-}
-
-func newCommitter(e *engine, c clock.Clock, die func(error) error) *committer {
+func newCommitter(o *overlay, l *log, c clock.Clock, die func(error) error) *committer {
 	return &committer{
-		engine: e,
-		clock:  c,
-		die:    die,
-		queue:  make(chan *request, queueLength),
-		done:   make(chan struct{}),
-		tokens: tokens{applied: make(map[string]applied)},
+		overlay: o,
+		log:     l,
+		clock:   c,
+		die:     die,
+		queue:   make(chan *request, queueLength),
+		asked:   make(chan chan *checkpoint),
+		done:    make(chan struct{}),
+		tokens:  tokens{applied: make(map[string]applied)},
+		active:  newLayer(),
+		group:   newGroup(nil),
+		groups:  make(chan *group, 1),
+		flushed: make(chan error, 1),
+		dirty:   make(chan struct{}, 1),
 	}
+}
+
+func (c *committer) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.stopIdler = cancel
+	c.idler.Go(func() { c.watch(ctx) })
+	go c.flush()
+	go c.run()
 }
 
 // commit applies a transaction and returns when its outcome is known.
 func (c *committer) commit(tx *store.Tx) error {
 	r := newRequest(tx)
 	c.queue <- r
+	c.waiting.Add(1)
 	<-r.answered
+	c.waiting.Add(-1)
 	return r.err
 }
 
-// stop ends the goroutine. No commit may be under way or follow.
+// stop ends the goroutines, when the table has all that is in the log or cannot get it. No call may be under way or
+// follow.
 func (c *committer) stop() {
+	c.stopIdler()
+	c.idler.Wait()
 	close(c.queue)
 	<-c.done
 }
 
 func (c *committer) run() {
 	defer close(c.done)
-	for first := range c.queue {
-		group := c.gather(first)
-		c.apply(group)
-		for _, r := range group {
-			close(r.answered)
+	for {
+		if c.synced == nil && !c.group.empty() && (len(c.queue) == 0 || c.group.full()) {
+			c.hand()
 		}
-	}
-}
-
-// gather takes what waits behind the first request, up to the limits of a group.
-func (c *committer) gather(first *request) []*request {
-	group := []*request{first}
-	for n := first.bytes; len(group) < maxGroup && n < maxGroupBytes; {
+		queue := c.queue
+		if c.group.full() {
+			queue = nil
+		}
 		select {
-		case r, ok := <-c.queue:
+		case r, ok := <-queue:
 			if !ok {
-				return group
+				// Where the table does not get all of it, it stays in the log.
+				_ = c.checkpoint().wait()
+				close(c.groups)
+				return
 			}
-			group = append(group, r)
-			n += r.bytes
-		default:
-			return group
+			c.take(r)
+		case err := <-c.flushed:
+			c.settle(err)
+		case answer := <-c.asked:
+			answer <- c.checkpoint()
 		}
 	}
-	return group
 }
 
-// apply sets the outcome of each request of a group. Where the group as a whole runs out of room, each has a try alone.
-func (c *committer) apply(group []*request) {
-	fresh := 0
-	err := c.engine.update(func(w *writer) error {
-		for _, r := range group {
-			applied, err := c.applyOne(w, r)
-			if err != nil {
-				return err
-			}
-			if applied {
-				fresh++
-			}
-		}
-		return nil
-	})
+// hand gives the group to be synced. None may be under way.
+func (c *committer) hand() {
+	g := c.group
+	if g.writes() {
+		g.place = c.log.take(recordSize(len(g.record)))
+		g.layer = c.active.copy()
+	}
+	c.synced = g
+	c.group = newGroup(c.spare)
+	c.spare = nil
+	c.groups <- g
+}
+
+// settle ends the sync of a group. Where it was not written, what was decided since did not happen either.
+func (c *committer) settle(err error) {
+	g := c.synced
+	c.synced = nil
+	c.spare = g.reuse()
 	if err == nil {
-		if fresh > 0 {
-			c.applied.Add(int64(fresh))
-			c.groups.Add(1)
-		}
 		return
 	}
-	c.tokens.undo(fresh)
-	if outOfRoom(err) && len(group) > 1 {
-		for _, r := range group {
-			c.apply([]*request{r})
-		}
-		return
+	c.tokens.undo(g.applied + c.group.applied)
+	c.log.giveBack(g.place)
+	c.active = c.overlay.now.Load().active.copy()
+	c.group.answer(err)
+	c.group = newGroup(nil)
+}
+
+// drain returns when all that was decided is durable and answered.
+func (c *committer) drain() {
+	if c.synced != nil {
+		c.settle(<-c.flushed)
 	}
-	err = c.die(err)
-	for _, r := range group {
-		r.err = err
+	if !c.group.empty() {
+		c.hand()
+		c.settle(<-c.flushed)
 	}
 }
 
-// applyOne applies a transaction to the rows, or sets why not. Its error is the engine's and ends the group.
-func (c *committer) applyOne(w *writer, r *request) (bool, error) {
-	now := c.clock.Now()
-	if a, known := c.tokens.applied[r.tx.Token]; known {
-		r.err = nil
-		if a.fingerprint != r.fingerprint {
-			r.err = &misuse{errToken}
-		}
-		return false, nil
+// flush makes groups durable, shows them to readers and answers their members.
+func (c *committer) flush() {
+	for g := range c.groups {
+		err := c.write(g)
+		g.answer(err)
+		c.flushed <- err
 	}
-	if !r.tx.Before.IsZero() && !now.Before(r.tx.Before) {
-		r.err = errLate
-		return false, nil
-	}
-	changes, err := r.changes(w)
-	if err == nil && w.short && growth(changes) > smallChange {
-		err = errNoSpace
-	}
-	if r.err = err; err != nil {
-		return false, nil
-	}
-	for i := range changes {
-		if err := changes[i].write(w); err != nil {
-			return false, err
-		}
-	}
-	c.tokens.add(r.tx.Token, r.fingerprint, now)
-	return true, nil
 }
 
-// change is what an operation does to its row.
-type change struct {
-	key      []byte
-	old, row store.Row
-	value    []byte // the row, encoded
-	oldSize  int    // of the encoded old row
-}
-
-// changes returns what the transaction would do to the rows, or why it is refused.
-func (r *request) changes(w *writer) ([]change, error) {
-	changes := make([]change, len(r.keys))
-	var failed []store.Failure
-	for i, key := range r.keys {
-		row, size, err := row(w.rows, key)
-		if err != nil {
-			return nil, err
-		}
-		changes[i] = change{key: key, old: row, oldSize: size}
-		if !store.Holds(row, r.tx.Ops[i].If) {
-			failed = append(failed, store.Failure{Op: i, Row: row})
-		}
+// write makes a group durable and shows it to readers.
+func (c *committer) write(g *group) error {
+	if g.layer == nil {
+		c.applied.Add(int64(g.applied))
+		return nil
 	}
-	if failed != nil {
-		return nil, &store.Conflict{Failed: failed}
+	select {
+	case <-c.overlay.engine.dead:
+		return errFailed
+	default:
 	}
-	for i := range changes {
-		c, op := &changes[i], &r.tx.Ops[i]
-		var err error
-		if c.row, err = op.Apply(c.old); err != nil {
-			return nil, err
-		}
-		switch op.Kind {
-		case store.OpPut:
-			c.value = r.values[i]
-		case store.OpUpdate:
-			c.value = encodeRow(c.key, c.row)
-		}
+	if err := g.place.write(g.record); err != nil {
+		return c.die(err)
 	}
-	return changes, nil
-}
-
-// write makes the change. A check, and a delete of nothing, is none.
-func (c *change) write(w *writer) error {
-	switch {
-	case c.value != nil:
-		return w.put(c.key, c.old, c.row, c.value)
-	case c.old != nil && c.row == nil:
-		return w.remove(c.key, c.old)
+	c.overlay.publish(g.layer)
+	c.applied.Add(int64(g.applied))
+	c.written.Add(1)
+	select {
+	case c.dirty <- struct{}{}:
+	default:
 	}
 	return nil
-}
-
-// growth is how many bytes more the changed rows take.
-func growth(changes []change) int {
-	n := 0
-	for i := range changes {
-		c := &changes[i]
-		if c.value != nil {
-			n += len(c.key) + len(c.value)
-		}
-		if c.old != nil && (c.value != nil || c.row == nil) {
-			n -= len(c.key) + c.oldSize
-		}
-	}
-	return n
 }

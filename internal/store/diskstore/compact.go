@@ -32,6 +32,9 @@ func Compact(ctx context.Context, dir string, progress func(done, total int64)) 
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
+	if err := f.settle(); err != nil {
+		return err
+	}
 	temp := f.join(tempName, tableName)
 	if progress == nil {
 		progress = func(int64, int64) {}
@@ -40,6 +43,15 @@ func Compact(ctx context.Context, dir string, progress func(done, total int64)) 
 		return errors.Join(fmt.Errorf("compacting the table: %w", err), os.RemoveAll(temp))
 	}
 	return f.rename(temp, f.join(tableName))
+}
+
+// settle brings the table of a folder that nobody has open up to its log.
+func (f *folder) settle() error {
+	e, l, err := openTable(f, Options{}.withDefaults(), nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.close(), e.close())
 }
 
 // copyTable makes a copy of the folder's table at path, durable but for its name. bbolt has a function that does, but
@@ -66,6 +78,9 @@ func (f *folder) copyTable(ctx context.Context, path string, progress func(done,
 			return err
 		}
 		if err := c.copy(tx, dueBucket, checkDue); err != nil {
+			return err
+		}
+		if err := c.copy(tx, logBucket, checkNothing); err != nil {
 			return err
 		}
 		if err := f.sync.do(path, dst.Sync); err != nil {
@@ -117,3 +132,5 @@ func checkDue(k, _ []byte) error {
 	_, err := decodeDue(k)
 	return err
 }
+
+func checkNothing(_, _ []byte) error { return nil }

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 //	complete  the same upload, now an object
 //	delete    the same object, now gone
 func child(ctx context.Context, dir string) error {
-	s, err := diskstore.Open(dir, diskstore.Options{})
+	s, err := diskstore.Open(dir, diskstore.Options{LogSize: 256 << 10})
 	if err != nil {
 		return err
 	}

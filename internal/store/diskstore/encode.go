@@ -196,6 +196,16 @@ func (p *parser) advance(size int) {
 	p.at += size
 }
 
+// take returns the next n bytes. They are the parser's.
+func (p *parser) take(n uint64) []byte {
+	if p.bad || n > uint64(len(p.b)-p.at) {
+		p.bad = true
+		return nil
+	}
+	p.at += int(n)
+	return p.b[p.at-int(n) : p.at : p.at]
+}
+
 func (p *parser) text() string {
 	n := p.uvarint()
 	if p.bad || n > uint64(len(p.s)-p.at) {

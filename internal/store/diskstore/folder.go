@@ -17,12 +17,13 @@ import (
 
 // What is in a data folder. Other files there are not the store's and are left alone.
 const (
-	lockName    = "lock"        // empty; whoever has the folder open holds an flock on it
-	formatName  = "format.json" // {"format":"tare","version":1}
-	tableName   = "table.db"    // the rows, a bbolt file
-	objectsName = "objects"     // objects/<first three characters>/<key>, see path.go
-	partsName   = "parts"       // parts/<key>~<id>, the unfinished uploads
-	tempName    = "tmp"         // what is being written; emptied by Open
+	lockName   = "lock"        // empty; whoever has the folder open holds an flock on it
+	formatName = "format.json" // {"format":"tare","version":2}
+	tableName  = "table.db"    // the rows, a bbolt file
+	// log.0 and log.1: what the table may not have yet, see log.go
+	objectsName = "objects" // objects/<first three characters>/<key>, see path.go
+	partsName   = "parts"   // parts/<key>~<id>, the unfinished uploads
+	tempName    = "tmp"     // what is being written; emptied by Open
 )
 
 // format is the content of format.json.
@@ -31,10 +32,13 @@ type format struct {
 	Version int    `json:"version"`
 }
 
-// The format of the folder as a whole: the layout above and all encodings below it.
+// The format of the folder as a whole: the layout above and all encodings below it. A folder of version 1 has no log. It
+// is read, and becomes one of this version, which a program that knows no log must not touch: it would leave out what only
+// the log has.
 const (
 	formatFormat  = "tare"
-	formatVersion = 1
+	formatVersion = 2
+	oldestVersion = 1
 )
 
 const (
@@ -47,6 +51,8 @@ type folder struct {
 	path string
 	sync *syncer
 	lock *os.File
+	// version is what format.json said, 0 where there was none.
+	version int
 
 	mu      sync.Mutex          // guards durable
 	durable map[string]struct{} // directories whose entry in their parent was synced by this process
@@ -113,9 +119,10 @@ func (f *folder) check() error {
 	if err := json.Unmarshal(b, &got); err != nil || got.Format != formatFormat {
 		return fmt.Errorf("%w: %s does not say %q", ErrForeign, f.join(formatName), formatFormat)
 	}
-	if got.Version != formatVersion {
-		return fmt.Errorf("%w: %s has version %d, this program reads version %d", ErrVersion, f.path, got.Version, formatVersion)
+	if got.Version < oldestVersion || got.Version > formatVersion {
+		return fmt.Errorf("%w: %s has version %d, this program reads versions %d to %d", ErrVersion, f.path, got.Version, oldestVersion, formatVersion)
 	}
+	f.version = got.Version
 	return nil
 }
 
@@ -157,6 +164,9 @@ func (f *folder) prepare() error {
 	if errors.Is(tableErr, fs.ErrNotExist) && objectsErr == nil {
 		return fmt.Errorf("%s is missing, and %s is there: restore the table from a backup", f.join(tableName), objectsName)
 	}
+	if name, missing := f.missingLog(); missing && objectsErr == nil && f.version == formatVersion {
+		return fmt.Errorf("%s is missing, and %s is there: restore the table from a backup", f.join(name), objectsName)
+	}
 	return nil
 }
 
@@ -197,7 +207,11 @@ func (f *folder) writeFormat() error {
 	if err := errors.Join(err, temp.Close()); err != nil {
 		return err
 	}
-	return f.rename(temp.Name(), f.join(formatName))
+	if err := f.rename(temp.Name(), f.join(formatName)); err != nil {
+		return err
+	}
+	f.version = formatVersion
+	return nil
 }
 
 // rename moves a synced file to its place, durably.

@@ -49,12 +49,12 @@ func closeStore(tb testing.TB, s *diskstore.Store) {
 func TestOpenMakesAFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	closeStore(t, openStore(t, dir, diskstore.Options{}))
-	want := []string{"format.json", "lock", "objects", "parts", "table.db", "tmp"}
+	want := []string{"format.json", "lock", "log.0", "log.1", "objects", "parts", "table.db", "tmp"}
 	if got := names(t, dir); !slices.Equal(got, want) {
 		t.Errorf("the folder has %v, want %v", got, want)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "format.json"))
-	if want := `{"format":"tare","version":1}` + "\n"; err != nil || string(b) != want {
+	if want := `{"format":"tare","version":2}` + "\n"; err != nil || string(b) != want {
 		t.Errorf("format.json is %q, %v, want %q", b, err, want)
 	}
 }
@@ -87,7 +87,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 		{"somebody else's format.json", []string{"format.json", "[1]"}, diskstore.ErrForeign},
 		{"another program's format.json", []string{"format.json", `{"format":"minio","version":1}`}, diskstore.ErrForeign},
 		{"format.json lost", []string{"lock", "", "table.db", "x"}, diskstore.ErrForeign},
-		{"a newer version", []string{"format.json", `{"format":"tare","version":2}`}, diskstore.ErrVersion},
+		{"a newer version", []string{"format.json", `{"format":"tare","version":3}`}, diskstore.ErrVersion},
 		{"no version", []string{"format.json", `{"format":"tare"}`}, diskstore.ErrVersion},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 
 // What a crash during the first Open leaves is a folder that the next one completes.
 func TestBeginningsThatWereInterrupted(t *testing.T) {
-	const format = `{"format":"tare","version":1}`
+	const format = `{"format":"tare","version":2}`
 	for _, c := range []struct {
 		name  string
 		files []string

@@ -23,6 +23,9 @@ import (
 
 const diskSize = 24 << 20
 
+// smallLog is what fits on such a disk beside a table.
+var smallLog = diskstore.Options{LogSize: 1 << 20}
+
 // smallDisk mounts a file system of diskSize bytes, which root may do. In CI, tests do run as root.
 func smallDisk(tb testing.TB) string {
 	tb.Helper()
@@ -121,7 +124,7 @@ func wantBig(tb testing.TB, s *diskstore.Store, first, end int) {
 func TestAFullDiskStillDeletes(t *testing.T) {
 	disk := smallDisk(t)
 	dir := filepath.Join(disk, "data")
-	s := openStore(t, dir, diskstore.Options{})
+	s := openStore(t, dir, smallLog)
 	end := putUntilFull(t, s, 0)
 	empty := fill(t, disk)
 	if err := putBig(t, s, end); !errors.Is(err, store.ErrFull) || !errors.Is(err, store.ErrUnavailable) {
@@ -154,7 +157,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 	empty()
 	last := putUntilFull(t, s, again)
 	closeStore(t, s)
-	s = openStore(t, dir, diskstore.Options{})
+	s = openStore(t, dir, smallLog)
 	wantBig(t, s, again, last)
 	items := rows(t, s)
 	if n := len(items); n != last {
@@ -165,7 +168,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 // A full disk refuses those of a group that need room, and no others.
 func TestAFullDiskRefusesOneByOne(t *testing.T) {
 	disk := smallDisk(t)
-	s := openStore(t, filepath.Join(disk, "data"), diskstore.Options{})
+	s := openStore(t, filepath.Join(disk, "data"), smallLog)
 	end := putUntilFull(t, s, 0)
 	fill(t, disk)
 	var refused atomic.Int64
@@ -199,11 +202,11 @@ func TestAFullDiskRefusesOneByOne(t *testing.T) {
 func TestAHoleWithoutRoom(t *testing.T) {
 	disk := smallDisk(t)
 	dir := filepath.Join(disk, "data")
-	closeStore(t, openStore(t, dir, diskstore.Options{}))
+	closeStore(t, openStore(t, dir, smallLog))
 	if err := os.Truncate(filepath.Join(dir, "table.db"), 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t, dir, diskstore.Options{})
+	s := openStore(t, dir, smallLog)
 	for i := range 50 {
 		if err := putBig(t, s, i); err != nil {
 			t.Fatal(err)
@@ -225,14 +228,14 @@ func TestAHoleWithoutRoom(t *testing.T) {
 	}
 	wantBig(t, s, 0, end+50)
 	closeStore(t, s)
-	s = openStore(t, dir, diskstore.Options{})
+	s = openStore(t, dir, smallLog)
 	wantBig(t, s, 0, end+50)
 }
 
 func TestObjectsOnAFullDisk(t *testing.T) {
 	disk := smallDisk(t)
 	dir := filepath.Join(disk, "data")
-	s := openStore(t, dir, diskstore.Options{})
+	s := openStore(t, dir, smallLog)
 	if err := s.Put(t.Context(), "o0", strings.NewReader("kept"), 4); err != nil {
 		t.Fatal(err)
 	}
@@ -283,5 +286,67 @@ func TestObjectsOnAFullDisk(t *testing.T) {
 	}
 	if got := readObject(t, s, "o2"); got != "abcd" {
 		t.Errorf("the object is %q", got)
+	}
+}
+
+// Where blocks that the log seems to have are not there, a group is refused whole, with what was decided over it, and
+// the store goes on.
+func TestALogWithHoles(t *testing.T) {
+	disk := smallDisk(t)
+	dir := filepath.Join(disk, "data")
+	closeStore(t, openStore(t, dir, smallLog))
+	for _, name := range []string{"log.0", "log.1"} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.Truncate(path, 0), os.Truncate(path, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openStore(t, dir, diskstore.Options{Clock: busy{}, LogSize: smallLog.LogSize})
+	empty := fill(t, disk)
+	var refused atomic.Int64
+	applied := make([]atomic.Bool, 200)
+	count := store.Op{Key: store.Key{PK: "count", SK: "c"}, Kind: store.OpUpdate, Add: []store.Attr{{Name: "n", Value: store.Int(1)}}}
+	commit := func(i int64) error {
+		err := s.Commit(t.Context(), txOf(rand.Text(), put(strconv.Itoa(int(i)), i), count))
+		if errors.Is(err, store.ErrFull) {
+			refused.Add(1)
+			return nil
+		}
+		applied[i].Store(err == nil)
+		return err
+	}
+	if err := share(8, 100, commit); err != nil {
+		t.Fatal(err)
+	}
+	if refused.Load() == 0 {
+		t.Error("a log without blocks took all")
+	}
+	empty()
+	before := refused.Load()
+	if err := share(8, 100, func(i int64) error { return commit(100 + i) }); err != nil {
+		t.Fatal(err)
+	}
+	if refused.Load() > before {
+		t.Errorf("%d transactions were refused with room on the disk", refused.Load()-before)
+	}
+	for range 2 {
+		keys := int64(0)
+		for _, it := range rows(t, s) {
+			if it.Key.PK == "count" {
+				if n := it.Row.Num("n"); n != 200-refused.Load() {
+					t.Errorf("%d transactions were counted, and %d of 200 refused", n, refused.Load())
+				}
+				continue
+			}
+			keys++
+			if i, err := strconv.Atoi(it.Key.PK); err != nil || !applied[i].Load() {
+				t.Errorf("the row %v was refused", it.Key)
+			}
+		}
+		if keys != 200-refused.Load() {
+			t.Errorf("there are %d rows, and %d of 200 were refused", keys, refused.Load())
+		}
+		closeStore(t, s)
+		s = openStore(t, dir, smallLog)
 	}
 }

@@ -5,16 +5,24 @@ package diskstore
 import (
 	"errors"
 	"os"
+	"sync"
 )
 
 // room is the part of the table's file that the disk has set aside. It grows ahead of the pages that are in use, and no
-// page may lie behind it: so a commit is refused for want of space before it writes anything. The headroom at its end
+// page may lie behind it: so an update is refused for want of space before it writes anything. The headroom at its end
 // stays there when the disk is full, for the transactions that free space: a copy-on-write tree needs pages to delete.
+//
+// What is committed is in the log first, and has to find room in the table later: so the room is promised when a
+// transaction is committed.
 type room struct {
 	file     *os.File // a handle of its own: bbolt's is private
 	folder   *folder
-	size     int64 // of the file
 	headroom int64
+
+	mu   sync.Mutex // guards what follows
+	size int64      // of the file
+	used int64      // of its start, free pages included, as of the last update
+	free int64      // of these
 }
 
 const (
@@ -43,10 +51,38 @@ func openRoom(path string, f *folder, headroom int64) (*room, error) {
 
 func (r *room) close() error { return r.file.Close() }
 
-// provide grows the file where what lies behind the used bytes is less than need. Free pages do not count: a large row
+// measured notes how much of the file is in use since the last update.
+func (r *room) measured(used, free int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used, r.free = used, free
+}
+
+// provide makes room for an update that takes need bytes, as far as the disk allows, and returns where the room ends.
+func (r *room) provide(need int64) (end int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.grow(max(need, r.headroom)); err != nil && !outOfRoom(err) {
+		return 0, err
+	}
+	return int(r.size), nil
+}
+
+// promise sets room aside for so many bytes that are to come, beside the headroom. It tells whether that is short.
+func (r *room) promise(bytes int64) (short bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err = r.grow(bytes + r.headroom)
+	if outOfRoom(err) {
+		return r.size-r.used+r.free < bytes+r.headroom, nil
+	}
+	return false, err
+}
+
+// grow makes the file longer where less than so many bytes lie behind the used ones. Free pages do not count: a large row
 // needs as many in a row. Out of room, the file is as long as before; any other error is a failure.
-func (r *room) provide(used, need int64) error {
-	missing := need - (r.size - used)
+func (r *room) grow(bytes int64) error {
+	missing := bytes - (r.size - r.used)
 	if missing <= 0 {
 		return nil
 	}

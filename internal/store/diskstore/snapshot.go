@@ -24,7 +24,7 @@ func (s *Store) Snapshot(ctx context.Context, w io.Writer) error {
 		return wrap("snapshot", "", err)
 	}
 	defer s.leave()
-	tx, err := s.engine.begin(ctx)
+	tx, err := s.whole(ctx)
 	if err != nil {
 		return wrap("snapshot", "", err)
 	}
@@ -34,6 +34,16 @@ func (s *Store) Snapshot(ctx context.Context, w io.Writer) error {
 		return ctxErr
 	}
 	return wrap("snapshot", "", err)
+}
+
+// whole returns the table when it has everything that is durable now.
+func (s *Store) whole(ctx context.Context) (*bbolt.Tx, error) {
+	if err := s.committer.settled(ctx); err != nil {
+		return nil, err
+	}
+	s.engine.applying.Lock() // between two checkpoints, and not within one
+	defer s.engine.applying.Unlock()
+	return s.engine.db.Begin(false)
 }
 
 // contextWriter fails when its context has ended.
@@ -68,6 +78,9 @@ func Restore(ctx context.Context, dir string, snapshot io.Reader) (err error) {
 		return fmt.Errorf("the snapshot: %w", err)
 	}
 	if err := f.rename(temp, f.join(tableName)); err != nil {
+		return err
+	}
+	if err := makeLog(f, defaultLogSize); err != nil {
 		return err
 	}
 	return f.complete()

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package diskstore keeps a registry's state in one folder of one machine: rows in a bbolt file, objects and the parts
-// of unfinished uploads as files. It is [store.Table], [store.Scanner], [store.Objects] and [store.Multipart] at once.
+// Package diskstore keeps a registry's state in one folder of one machine: rows in a bbolt file behind a log, objects and
+// the parts of unfinished uploads as files. It is [store.Table], [store.Scanner], [store.Objects] and [store.Multipart] at once.
 //
 // What it assumes: a sync that succeeded survives a power cut; a rename is atomic; all of the folder is one file
 // system; nobody else writes in the folder. A sync that fails means that nothing written since the last one can be
 // believed, and asking again would only hear that all is well: the store then refuses every call, [Store.Failed] tells,
 // and the process has to end. What the next one finds on the disk is what was acknowledged.
 //
-// Readers never wait for writers, but for the sync of a commit that they would see before it is durable. Commits go
-// through one goroutine, which applies all that wait and syncs once for them.
+// Readers never wait for writers. Commits are written to a log, all that wait at once and with one sync, and to the table
+// behind it, in the order of the keys, when the log is full or nothing happens: readers see the table under the overlay,
+// which is what only the log has.
 package diskstore
 
 import (
@@ -36,6 +37,26 @@ type Options struct {
 	// Headroom is how many bytes of the table's file are kept free for transactions that free space, for when the disk
 	// is full. 0: 4 MiB.
 	Headroom int64
+
+	// LogSize is how large each of the two files of the log is made, in bytes. They have what is committed and not yet
+	// in the table, which is in memory as well. Files that are there stay as they are. 0: 16 MiB.
+	LogSize int64
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	if o.MapSize == 0 {
+		o.MapSize = defaultMapSize()
+	}
+	if o.Headroom == 0 {
+		o.Headroom = defaultHeadroom
+	}
+	if o.LogSize == 0 {
+		o.LogSize = defaultLogSize
+	}
+	return o
 }
 
 // Store is an open data folder. All methods are safe for concurrent use.
@@ -43,6 +64,8 @@ type Store struct {
 	folder    *folder
 	sync      *syncer
 	engine    *engine
+	log       *log
+	overlay   *overlay
 	committer *committer
 	buffers   sync.Pool // *[bufferSize]byte
 	temps     atomic.Int64
@@ -71,15 +94,7 @@ var (
 func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, &syncer{}) }
 
 func open(dir string, opts Options, syncs *syncer) (_ *Store, err error) {
-	if opts.Clock == nil {
-		opts.Clock = clock.System{}
-	}
-	if opts.MapSize == 0 {
-		opts.MapSize = defaultMapSize()
-	}
-	if opts.Headroom == 0 {
-		opts.Headroom = defaultHeadroom
-	}
+	opts = opts.withDefaults()
 	s := &Store{
 		sync:    syncs,
 		buffers: sync.Pool{New: func() any { return new([bufferSize]byte) }},
@@ -89,33 +104,42 @@ func open(dir string, opts Options, syncs *syncer) (_ *Store, err error) {
 	if s.folder, err = openFolder(dir, syncs); err != nil {
 		return nil, err
 	}
-	if s.engine, err = openTable(s.folder, opts, s.failed); err != nil {
+	if s.engine, s.log, err = openTable(s.folder, opts, s.failed); err != nil {
 		return nil, errors.Join(err, s.folder.close())
 	}
-	s.committer = newCommitter(s.engine, opts.Clock, s.die)
-	go s.committer.run()
+	s.overlay = newOverlay(s.engine)
+	s.committer = newCommitter(s.overlay, s.log, opts.Clock, s.die)
+	s.committer.start()
 	return s, nil
 }
 
-// openTable opens the table of a locked folder, makes it in a new one, and makes the folder complete.
-func openTable(f *folder, opts Options, dead <-chan struct{}) (*engine, error) {
+// openTable opens the table of a locked folder with its log, makes both in a new one, and makes the folder complete. The
+// table has all that is in the log.
+func openTable(f *folder, opts Options, dead <-chan struct{}) (*engine, *log, error) {
 	if _, err := os.Stat(f.join(tableName)); errors.Is(err, fs.ErrNotExist) {
 		temp := f.join(tempName, tableName)
 		if err := makeTable(temp); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := f.rename(temp, f.join(tableName)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	e, err := openEngine(f, opts, dead)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if err := makeLog(f, opts.LogSize); err != nil {
+		return nil, nil, errors.Join(err, e.close())
+	}
+	l, err := openLog(f, e)
+	if err != nil {
+		return nil, nil, errors.Join(err, e.close())
 	}
 	if err := f.complete(); err != nil {
-		return nil, errors.Join(err, e.close())
+		return nil, nil, errors.Join(err, l.close(), e.close())
 	}
-	return e, nil
+	return e, l, nil
 }
 
 // Close ends the store: it waits for the calls that are under way, then gives the folder back. Later calls are
@@ -127,7 +151,7 @@ func (s *Store) Close() error {
 	s.calls.Lock()
 	defer s.calls.Unlock()
 	s.committer.stop()
-	return errors.Join(s.engine.close(), s.folder.close())
+	return errors.Join(s.log.close(), s.engine.close(), s.folder.close())
 }
 
 // Failed returns a channel that is closed when the disk has failed and the store is dead: every call is refused from
@@ -185,7 +209,7 @@ func (s *Store) Free() (int64, error) {
 // Stats is what a store has done and holds.
 type Stats struct {
 	Commits    int64 // transactions applied
-	Groups     int64 // syncs of the table that they shared
+	Groups     int64 // syncs of the log that they shared
 	Syncs      int64 // calls that made something durable, the groups' included
 	TableBytes int64 // length of the table's file, the headroom included
 	FreeBytes  int64 // of these, what holds nothing and will be used before the file grows
@@ -200,7 +224,7 @@ func (s *Store) Stats() (Stats, error) {
 	size, free, err := s.engine.size()
 	return Stats{
 		Commits:    s.committer.applied.Load(),
-		Groups:     s.committer.groups.Load(),
+		Groups:     s.committer.written.Load(),
 		Syncs:      s.sync.count.Load(),
 		TableBytes: size,
 		FreeBytes:  free,

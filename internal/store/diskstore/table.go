@@ -16,11 +16,10 @@ func (s *Store) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error)
 	}
 	rows := make([]store.Row, len(keys))
 	var key []byte
-	err := s.read(ctx, func(r reader) (err error) {
-		bucket := r.rows()
+	err := s.read(ctx, func(v view) (err error) {
 		for i, k := range keys {
 			key = appendKey(key[:0], k)
-			if rows[i], _, err = row(bucket, key); err != nil {
+			if rows[i], _, err = v.row(key); err != nil {
 				return wrap("get", k.String(), err)
 			}
 		}
@@ -32,13 +31,28 @@ func (s *Store) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error)
 	return rows, nil
 }
 
-// read calls fn with the rows, unless the store is closed or dead.
-func (s *Store) read(ctx context.Context, fn func(reader) error) error {
+// row returns the row under an encoded key, nil where there is none, and the size of its encoding.
+func (v view) row(key []byte) (store.Row, int, error) {
+	b := v.get(inRows, key)
+	if b == nil {
+		return nil, 0, nil
+	}
+	row, err := decodeRow(key, b)
+	return row, len(b), err
+}
+
+// read calls fn with the rows as they are at one moment that is durable, unless the store is closed or dead.
+func (s *Store) read(ctx context.Context, fn func(view) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.leave()
-	return s.engine.view(ctx, fn)
+	v, err := s.overlay.begin()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	return fn(v)
 }
 
 // Query implements [store.Table]. Its cost is that of the page, whatever the size of the partition.
@@ -66,11 +80,12 @@ func (s *Store) page(ctx context.Context, op, name string, within, after []byte,
 	if bytes.Compare(after, within) > 0 {
 		from = after
 	}
-	err = s.read(ctx, func(r reader) error {
+	err = s.read(ctx, func(v view) error {
 		size := 0
 		page.Items = make([]store.Item, 0, min(limit, 100))
-		cursor := r.rows().Cursor()
-		for k, v := cursor.Seek(from); k != nil && bytes.HasPrefix(k, within); k, v = cursor.Next() {
+		cursor := v.cursor(inRows)
+		defer cursor.release()
+		for k, b := cursor.seek(from); k != nil && bytes.HasPrefix(k, within); k, b = cursor.next() {
 			if bytes.Equal(k, after) {
 				continue
 			}
@@ -78,7 +93,7 @@ func (s *Store) page(ctx context.Context, op, name string, within, after []byte,
 				page.More = true
 				return nil
 			}
-			item, err := decodeItem(k, v)
+			item, err := decodeItem(k, b)
 			if err != nil {
 				return err
 			}
@@ -115,9 +130,10 @@ func (s *Store) Due(ctx context.Context, shard int, until int64, after store.Due
 		from = dueKey(int64(shard), after.Due, appendKey(nil, after.Key))
 	}
 	var page []store.DueKey
-	err := s.read(ctx, func(r reader) error {
-		cursor := r.due().Cursor()
-		for k, _ := cursor.Seek(from); k != nil && bytes.HasPrefix(k, within) && len(page) < limit; k, _ = cursor.Next() {
+	err := s.read(ctx, func(v view) error {
+		cursor := v.cursor(inDue)
+		defer cursor.release()
+		for k, _ := cursor.seek(from); k != nil && bytes.HasPrefix(k, within) && len(page) < limit; k, _ = cursor.next() {
 			d, err := decodeDue(k)
 			if err != nil {
 				return err
