@@ -136,7 +136,7 @@ var (
 	tableSize    = prometheus.NewDesc("tare_table_bytes", "Length of the table's file.", nil, nil)
 	tableFree    = prometheus.NewDesc("tare_table_free_bytes", "Of it, what holds nothing; tare compact gives it back.", nil, nil)
 	tableCommits = prometheus.NewDesc("tare_table_commits_total", "Transactions.", nil, nil)
-	tableGroups  = prometheus.NewDesc("tare_table_groups_total", "Syncs of the table, each for all transactions that waited.", nil, nil)
+	tableGroups  = prometheus.NewDesc("tare_table_groups_total", "Syncs of the log, each for all transactions that waited.", nil, nil)
 	syncs        = prometheus.NewDesc("tare_syncs_total", "Calls that made something durable.", nil, nil)
 	uploads      = prometheus.NewDesc("tare_unfinished_uploads", "Uploads whose bytes lie in files and are no blob yet.", nil, nil)
 )
