@@ -76,11 +76,13 @@ const maxDrain = 8 << 20
 
 // drain reads what is left of a body before an error is answered: many clients do not look for an answer while they
 // send, some fail when the connection closes under them, and one of them (regclient) then sends corrupt data. A body
-// that is too long for that is left, as is one that the client has not begun to send.
+// that is too long for that is left, as is one that the client has not begun to send, and what does not come within the
+// stall timeout: who is refused must not hold a connection by a byte now and then.
 func (b *body) drain(r *http.Request) {
-	if r.ContentLength-b.n > maxDrain || b.n == 0 && r.Header.Get("Expect") != "" {
+	if b.err != nil || r.ContentLength-b.n > maxDrain || b.n == 0 && r.Header.Get("Expect") != "" {
 		return
 	}
+	b.deadlines.lastRead()
 	// The answer is the same whether this succeeds or not.
 	_, _ = io.CopyN(io.Discard, b, maxDrain)
 }

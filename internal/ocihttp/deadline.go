@@ -16,12 +16,13 @@ type deadlines struct {
 	clock clock.Clock
 	stall time.Duration // 0: never
 	read  time.Time     // the read deadline that is set; the zero time where none is
+	last  bool          // the read deadline is moved no more
 }
 
 // extendRead gives the client the stall timeout from now for its next byte, or an eighth less: moving the deadline with
 // every read would cost more than it is worth.
 func (d *deadlines) extendRead() {
-	if d.stall <= 0 {
+	if d.stall <= 0 || d.last {
 		return
 	}
 	now := d.clock.Now()
@@ -30,6 +31,13 @@ func (d *deadlines) extendRead() {
 	}
 	d.read = now.Add(d.stall)
 	_ = http.NewResponseController(d.w).SetReadDeadline(d.read)
+}
+
+// lastRead gives the client the stall timeout from now for all that is left of its body.
+func (d *deadlines) lastRead() {
+	d.read = time.Time{}
+	d.extendRead()
+	d.last = true
 }
 
 // releaseRead takes the deadline off, at the end of a body: the server reads on, to learn whether the client goes away, and

@@ -76,6 +76,29 @@ func TestReadDeadlineMissed(t *testing.T) {
 	}
 }
 
+// What nobody wants may not take as long as it likes: one deadline stands for all that is left of it.
+func TestReadDeadlineOfRest(t *testing.T) {
+	const stall = 10 * time.Second
+	c := clock.NewManual(time.Unix(1e9, 0))
+	conn := &timed{ResponseRecorder: httptest.NewRecorder()}
+	begun, n := c.Now(), 0
+	r := httptest.NewRequest("PUT", "/v2/a/manifests/-", readerFunc(func(p []byte) (int, error) {
+		if !conn.read.Equal(begun.Add(stall)) {
+			t.Errorf("a deadline of %v after %d bytes", conn.read, n)
+		}
+		if n++; n == 20 {
+			return 0, errors.New("i/o timeout")
+		}
+		c.Advance(stall / 3)
+		return 1, nil
+	}))
+	r.ContentLength = 1000
+	ocihttp.New(newFake(), ocihttp.Options{StallTimeout: stall, Clock: c}).ServeHTTP(conn, r)
+	if conn.Code != http.StatusBadRequest || n != 20 {
+		t.Errorf("%d after %d reads", conn.Code, n)
+	}
+}
+
 // The deadline of a download is moved with every slice, and covers small answers, too.
 func TestWriteDeadline(t *testing.T) {
 	const stall = 10 * time.Second

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -205,7 +206,11 @@ func (h *Handler) logRequest(x *exchange, method string, failure *oci.Error, d t
 		attrs = append(attrs, slog.String("reference", clip(x.target.ref)))
 	}
 	if x.target.route == routeUnknown {
-		attrs = append(attrs, slog.String("path", clip(x.r.URL.Path)))
+		path, _, cut := strings.Cut(x.r.URL.Path, "/uploads/") // what follows can be an upload's id
+		if cut {
+			path += "/uploads/…"
+		}
+		attrs = append(attrs, slog.String("path", clip(path)))
 	}
 	if failure != nil {
 		attrs = append(attrs, slog.String("code", string(failure.Code)), slog.String("error", failure.Error()))
