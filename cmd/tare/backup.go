@@ -36,10 +36,14 @@ func (cmd *backupCmd) Run(ctx context.Context, c *console) (err error) {
 	if cmd.File == "-" {
 		return write(c.out)
 	}
-	return replaceFile(cmd.File, write)
+	if err := replaceFile(cmd.File, write); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(cmd.File))
 }
 
-// replaceFile writes a file that only its owner can read, and puts it in its place when all of it is on the disk.
+// replaceFile writes a file that only its owner can read, and puts it in its place when all of it is on the disk. The
+// name is durable when the directory has been synced, too.
 func replaceFile(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // has mode 0600
 	if err != nil {

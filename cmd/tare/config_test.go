@@ -165,7 +165,8 @@ func TestExitCodes(t *testing.T) {
 		{"an unknown flag", []string{"serve", "--fast"}, exitUsage, "--fast"},
 		{"no data folder", []string{"gc", "--data", filepath.Join(dir, "none")}, exitFailed, "no such file"},
 		{"neither tag nor digest", []string{"undelete", "app", "--data", dir}, exitUsage, "neither repository:tag"},
-		{"margins that cannot be", []string{"serve", "--data", filepath.Join(dir, "a"), "--listen", "127.0.0.1:0", "--grace", "1h"}, exitFailed, "Grace"},
+		{"margins that cannot be", []string{"serve", "--data", filepath.Join(dir, "a"), "--listen", "127.0.0.1:0", "--grace", "1h"}, exitUsage, "Grace"},
+		{"a folder that is no data folder", []string{"backup", filepath.Join(dir, "f.tar"), "--data", dir}, exitFailed, "no data folder"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -47,15 +47,19 @@ func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !d.enter(startsUpload(r)) {
-		w.Header().Set("Retry-After", "5")
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"errors":[{"code":"UNAVAILABLE","message":"the registry is about to stop"}]}` + "\n"))
+		brief(http.HandlerFunc(aboutToStop), d.clock).ServeHTTP(w, r)
 		return
 	}
 	defer d.leave()
 	d.next.ServeHTTP(w, r)
+}
+
+func aboutToStop(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "5")
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte(`{"errors":[{"code":"UNAVAILABLE","message":"the registry is about to stop"}]}` + "\n"))
 }
 
 func (d *drain) enter(startsUpload bool) bool {

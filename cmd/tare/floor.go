@@ -42,8 +42,11 @@ func (f floor) room(n int64) error {
 	if err != nil {
 		return nil // the store will meet what is wrong with the disk, and knows how to tell it
 	}
-	if left-max(n, 0) >= f.least {
+	switch {
+	case left-max(n, 0) >= f.least:
 		return nil
+	case left >= f.least:
+		return oci.Errorf(oci.NoSpace, "the disk of the registry has no room for %v: %v are left, and %v are kept free", size(n), size(left), size(f.least))
 	}
 	return oci.Errorf(oci.NoSpace, "the disk of the registry is nearly full: %v are left, and %v are kept free", size(left), size(f.least))
 }

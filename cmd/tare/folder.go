@@ -25,6 +25,9 @@ const (
 	restoringName = "restore-incomplete"
 )
 
+// formatName is the file by which package diskstore knows its folders.
+const formatName = "format.json"
+
 // inlineLimit is the most bytes of a blob that is kept in the table: one sync less than a file, and twice the images a
 // second at 16 KiB; from some size on, a file that the kernel sends is better.
 const inlineLimit = 32 << 10
@@ -81,7 +84,10 @@ type folder struct {
 
 // openFolder opens a data folder, or makes it. measure, if not nil, wraps the stores that the ledger works on.
 func openFolder(path string, margins refcount.Margins, c clock.Clock, measure func(refcount.Stores) refcount.Stores) (*folder, error) {
-	if err := errors.Join(margins.Check(), checkRestored(path)); err != nil {
+	if err := margins.Check(); err != nil {
+		return nil, usageError{err}
+	}
+	if err := checkRestored(path); err != nil {
 		return nil, err
 	}
 	s, err := diskstore.Open(path, diskstore.Options{Clock: c})
@@ -127,6 +133,10 @@ func openAdministration(ctx context.Context, c *console, flags folderFlags) (adm
 	client, err := dialAdmin(ctx, flags.Data)
 	if !errors.Is(err, errNoServer) {
 		return client, err
+	}
+	// Only serve and restore make data folders: the backup of a disk that is not mounted must not succeed.
+	if _, err := os.Stat(filepath.Join(flags.Data, formatName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is no data folder: it has no %s", flags.Data, formatName)
 	}
 	f, err := openFolder(flags.Data, flags.margins(), c.clock, nil)
 	if errors.Is(err, diskstore.ErrLocked) {

@@ -169,11 +169,14 @@ func (cmd *serveCmd) server(ctx context.Context, c *console, a access, f *folder
 	users := cmd.Htpasswd != ""
 	switch {
 	case a.metrics != nil:
-		s.metrics = s.front(a.metrics, dispatch(map[string]http.Handler{
+		s.metrics = s.front(a.metrics, brief(dispatch(map[string]http.Handler{
 			metricsPath: metricsHandler(m, guard, users && remote(a.metrics)),
-		}, http.NotFoundHandler()))
+		}, http.NotFoundHandler()), c.clock))
 	case users || !remote(a.address):
 		paths[metricsPath] = metricsHandler(m, guard, users)
+	}
+	for path, h := range paths {
+		paths[path] = brief(h, c.clock)
 	}
 	s.public = s.front(a.address, dispatch(paths, s.drain))
 	return s, nil
