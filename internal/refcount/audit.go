@@ -200,6 +200,9 @@ func (a *audit) manifests() {
 		case err != nil:
 			a.find("C3", it.Key.String(), "its edges cannot be read")
 			continue
+		case row.Text(attrVersion) != m.held:
+			a.find("C2", it.Key.String(), "its cursor counts the edges of another body")
+			continue
 		case int(m.cursor) > len(b.edges):
 			a.find("C2", it.Key.String(), "its cursor is at %d of %d edges", m.cursor, len(b.edges))
 			continue

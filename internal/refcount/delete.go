@@ -41,10 +41,11 @@ type removal struct {
 	flipped  bool   // the manifest went by this removal
 	after    string // sort key of the last reverse row of a tag that it took away
 
-	// A deletion that the sweep makes goes on only while applies holds of what was read, and while what guard adds to the
-	// transaction holds when it commits.
-	applies func(manifest) bool
-	guard   func(t *txn) (onManifest []store.Cond)
+	// A deletion that the sweep makes goes on only while applies holds of what was read, and while the manifest keeps conds
+	// and its subject is as it was read when it commits.
+	subject oci.Digest // "" where it does not depend on one
+	applies func(m, subject manifest) bool
+	conds   []store.Cond
 }
 
 // run takes the removal to its end: the flip to undoing.
@@ -67,17 +68,25 @@ const tagBatch = (store.MaxOps - 4) / 3
 
 // step is one transaction: a batch of tags while there are more than fit, then the flip.
 func (r *removal) step(ctx context.Context, now time.Time) (done bool, err error) {
-	rows, err := r.l.read(ctx, manifestKey(r.repo, r.digest), bodyKey(r.repo, r.digest))
+	keys := []store.Key{manifestKey(r.repo, r.digest), bodyKey(r.repo, r.digest)}
+	if r.subject != "" {
+		keys = append(keys, manifestKey(r.repo, r.subject))
+	}
+	rows, err := r.l.read(ctx, keys...)
 	if err != nil {
 		return false, err
 	}
 	m := readManifest(rows[0])
+	var subject manifest
+	if r.subject != "" {
+		subject = readManifest(rows[2])
+	}
 	switch {
 	case r.version == "" && !m.visible():
 		return true, errManifestUnknown
 	case r.version != "" && (!m.visible() || m.version != r.version):
 		return true, nil // done by an earlier attempt; or someone else's new one, which is not ours to delete
-	case r.applies != nil && !r.applies(m):
+	case r.applies != nil && !r.applies(m, subject):
 		return true, nil
 	case m.parents > 0:
 		return true, r.l.inUse(ctx, r.repo, r.digest)
@@ -102,6 +111,9 @@ func (r *removal) step(ctx context.Context, now time.Time) (done bool, err error
 	if int64(len(tags)) != m.tags {
 		r.after = "" // a tag came behind our back
 		return false, errAgain
+	}
+	if r.subject != "" {
+		t.check(manifestKey(r.repo, r.subject), subject.asRead()...)
 	}
 	if err := r.flip(ctx, now, t, m, rows[1], int64(len(tags))); err != nil {
 		return false, err
@@ -163,7 +175,7 @@ func (r *removal) untag(t *txn, now time.Time, nt namedTag) {
 // flip adds what makes the manifest invisible, and gives its edges back as far as they fit the same transaction.
 func (r *removal) flip(ctx context.Context, now time.Time, t *txn, m manifest, bodyRow store.Row, tags int64) error {
 	l := r.l
-	b, err := readBody(bodyRow)
+	b, err := m.body(bodyRow)
 	if err != nil {
 		return err
 	}
@@ -172,9 +184,7 @@ func (r *removal) flip(ctx context.Context, now time.Time, t *txn, m manifest, b
 		return err
 	}
 	conds := append(m.asRead(), equals(attrTags, tags), equals(attrParents, 0))
-	if r.guard != nil {
-		conds = append(conds, r.guard(t)...)
-	}
+	conds = append(conds, r.conds...)
 	if m.subject != "" {
 		t.update(referrerKey(r.repo, m.subject, m.artifact, r.digest), change{set: []store.Attr{text(attrGone, r.mark)}}, exists())
 	}
@@ -260,12 +270,9 @@ func (l *Ledger) unwind(ctx context.Context, now time.Time, repo oci.Repository,
 	if err != nil {
 		return err
 	}
-	b, err := readBody(r)
+	b, err := m.body(r)
 	if err != nil {
 		return err
-	}
-	if int(m.cursor) > len(b.edges) {
-		return errAgain // of another incarnation
 	}
 	to := max(0, m.cursor-stageBatch)
 	// The time to undo counts from the batch that gives the last edge back.

@@ -24,9 +24,10 @@ import (
 // world is a ledger on a store in memory, at a clock that the test moves.
 type world struct {
 	*refcount.Ledger
-	t     *testing.T
-	store *memstore.Store
-	clock *clock.Manual
+	t      *testing.T
+	store  *memstore.Store
+	clock  *clock.Manual
+	others uint64 // ledgers beside
 }
 
 func newWorld(t *testing.T, change ...func(*refcount.Config)) *world {
@@ -41,7 +42,7 @@ func newWorld(t *testing.T, change ...func(*refcount.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{l, t, st, clk}
+	return &world{Ledger: l, t: t, store: st, clock: clk}
 }
 
 func seededTokens(seed uint64) func() string {

@@ -130,7 +130,7 @@ func (l *Ledger) DeleteBlob(ctx context.Context, repo oci.Repository, d oci.Dige
 // dropLink removes a link under conds and takes it off its blob. rows are the link, the blob and the repository.
 func (l *Ledger) dropLink(ctx context.Context, t *txn, now time.Time, repo oci.Repository, d oci.Digest, rows []store.Row, conds ...store.Cond) error {
 	if rows[1] == nil {
-		return l.linkWithoutBlob(ctx, repo, d)
+		return l.linkWithoutBlob(ctx, now, repo, d, rows[0])
 	}
 	t.remove(linkKey(repo, d), append(conds, exists())...)
 	takeOne(t, blobKey(d), attrLinks, rows[1].Num(attrLinks), now)
@@ -139,14 +139,14 @@ func (l *Ledger) dropLink(ctx context.Context, t *txn, now time.Time, repo oci.R
 }
 
 // linkWithoutBlob says what to make of a link that was read beside no blob: a batch is not a snapshot, so another sweep may
-// have taken both in between. A link that stays without one is corrupt (C2).
-func (l *Ledger) linkWithoutBlob(ctx context.Context, repo oci.Repository, d oci.Digest) error {
-	rows, err := l.read(ctx, linkKey(repo, d))
-	if err != nil {
+// have taken both in between, and another upload have made both again. A link that at one moment has no blob is corrupt
+// (C2).
+func (l *Ledger) linkWithoutBlob(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, r store.Row) error {
+	var t txn
+	t.check(linkKey(repo, d), is(attrObject, r.Text(attrObject)))
+	t.check(blobKey(d), absent())
+	if err := l.apply(ctx, now, &t); err != nil {
 		return err
-	}
-	if rows[0] == nil {
-		return errAgain
 	}
 	return &store.Error{Op: "read", Key: blobKey(d).String(), Outcome: store.ErrCorrupt}
 }

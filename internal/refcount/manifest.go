@@ -4,6 +4,7 @@ package refcount
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"tare/internal/oci"
@@ -35,8 +36,8 @@ type manifest struct {
 	artifact  string
 	subject   oci.Digest
 	size      int64
-	cursor    int64 // it holds its first cursor edges
-	edges     int64
+	cursor    int64  // it holds its first cursor edges
+	held      string // version of its body: the edges that cursor counts
 	tags      int64
 	parents   int64
 	pushed    int64
@@ -57,7 +58,7 @@ func readManifest(r store.Row) manifest {
 		subject:   oci.Digest(r.Text(attrSubject)),
 		size:      r.Num(attrSize),
 		cursor:    r.Num(attrCursor),
-		edges:     r.Num(attrEdges),
+		held:      r.Text(attrHeld),
 		tags:      r.Num(attrTags),
 		parents:   r.Num(attrParents),
 		pushed:    r.Num(attrPushed),
@@ -73,6 +74,9 @@ func (m manifest) visible() bool { return m.state == stateVisible }
 
 // asRead is the condition that the manifest is in the state that was read. A version is new at every change of state.
 func (m manifest) asRead() []store.Cond {
+	if !m.there {
+		return []store.Cond{absent()}
+	}
 	return []store.Cond{is(attrState, m.state), is(attrVersion, m.version)}
 }
 
@@ -91,6 +95,24 @@ type body struct {
 func readBody(r store.Row) (body, error) {
 	es, err := unpackEdges(r.Text(attrEdges))
 	return body{r != nil, r.Text(attrBody), r.Text(attrObject), es}, err
+}
+
+// body reads the body that was read beside the manifest. A batch is not a snapshot: where the two are of different moments
+// the body's edges are not those that the cursor counts, and both have to be read again.
+func (m manifest) body(r store.Row) (body, error) {
+	if r == nil || r.Text(attrVersion) != m.held {
+		return body{}, errAgain
+	}
+	b, err := readBody(r)
+	if err == nil && int(m.cursor) > len(b.edges) {
+		err = fmt.Errorf("%w: a cursor at %d of %d edges", store.ErrCorrupt, m.cursor, len(b.edges))
+	}
+	return b, err
+}
+
+// bodyRow makes the row of a body; held is its version.
+func bodyRow(content store.Attr, es []edge, held string) store.Row {
+	return plainRow(content, data(attrEdges, packEdges(es)), text(attrVersion, held))
 }
 
 // MaxInlineBody is the largest manifest that is kept in the table; a larger one is an object. With 10,000 packed edges
@@ -171,7 +193,7 @@ func (l *Ledger) ReadManifest(ctx context.Context, repo oci.Repository, d oci.Di
 			return err
 		}
 		m := readManifest(rows[0])
-		if m.visible() && rows[1] == nil {
+		if m.visible() && (rows[1] == nil || rows[1].Text(attrVersion) != m.held) {
 			return errAgain // the batch saw two moments
 		}
 		out, b = m.public(d), Body{rows[1].Text(attrBody), rows[1].Text(attrObject)}

@@ -79,6 +79,7 @@ type sight struct {
 	manifest   manifest
 	repository store.Row
 	body       store.Row // where asked for
+	subject    manifest  // where the push has one
 	tags       []tag
 	present    map[oci.Digest]bool // of Foreign and Sparse
 }
@@ -87,6 +88,9 @@ type sight struct {
 func (w *pusher) look(ctx context.Context, extra []store.Key) (sight, error) {
 	p := &w.p
 	keys := append([]store.Key{manifestKey(p.Repo, p.Digest), repositoryKey(p.Repo)}, extra...)
+	if p.Subject != "" {
+		keys = append(keys, manifestKey(p.Repo, p.Subject))
+	}
 	first := len(keys)
 	for _, name := range p.Tags {
 		keys = append(keys, tagKey(p.Repo, name))
@@ -104,6 +108,9 @@ func (w *pusher) look(ctx context.Context, extra []store.Key) (sight, error) {
 	s := sight{manifest: readManifest(rows[0]), repository: rows[1], present: map[oci.Digest]bool{}}
 	if len(extra) > 0 {
 		s.body = rows[2]
+	}
+	if p.Subject != "" {
+		s.subject = readManifest(rows[first-1])
 	}
 	rows = rows[first:]
 	for i := range p.Tags {
@@ -178,7 +185,10 @@ func (w *pusher) moveTags(ctx context.Context, now time.Time, s sight) error {
 	for _, t := range s.tags {
 		moved = moved || !w.names(now, t)
 	}
-	if !moved {
+	switch {
+	case !moved && s.subject.cascade:
+		return w.outlive(ctx, now, s.manifest)
+	case !moved:
 		return w.l.renewManifest(ctx, now, w.p.Repo, w.p.Digest, s.manifest)
 	}
 	// The first push said what the bytes are; the answers by tag and by digest must not differ.
@@ -188,6 +198,18 @@ func (w *pusher) moveTags(ctx context.Context, now time.Time, s sight) error {
 	own.child = true
 	pub.addManifests(w.l, now, w.p.Repo)
 	return pub.judge(w.l.commit(ctx, now, &pub.txn), s)
+}
+
+// outlive records that a referrer was pushed again after its subject was deleted, while the referrers that were there
+// before have still to go: it is not one of them.
+func (w *pusher) outlive(ctx context.Context, now time.Time, m manifest) error {
+	c := change{set: []store.Attr{num(attrPushed, now.UnixMilli())}}
+	if m.due != 0 {
+		c.set = append(c.set, num(attrDue, max(m.due, now.Add(w.l.cfg.Margins.Grace).UnixMilli())))
+	}
+	var t txn
+	t.update(manifestKey(w.p.Repo, w.p.Digest), c, m.asRead()...)
+	return w.l.apply(ctx, now, &t)
 }
 
 // names tells whether the tag is already what this push would make it.
@@ -212,8 +234,9 @@ func (w *pusher) pushWhole(ctx context.Context, now time.Time, s sight) (stage b
 	own := pub.tally.of(w.p.Digest).tags
 	delete(pub.tally, w.p.Digest)
 	mk, bk := manifestKey(w.p.Repo, w.p.Digest), bodyKey(w.p.Repo, w.p.Digest)
-	pub.put(mk, w.manifestRow(now, stateVisible, int64(len(es)), own), absent())
-	pub.put(bk, plainRow(data(attrBody, string(w.p.Body)), data(attrEdges, packEdges(es))), absent())
+	held := w.l.cfg.NewToken()
+	pub.put(mk, w.manifestRow(now, stateVisible, held, int64(len(es)), own), absent())
+	pub.put(bk, bodyRow(data(attrBody, string(w.p.Body)), es, held), absent())
 	pub.hold(w.p.Repo, es)
 	pub.addManifests(w.l, now, w.p.Repo)
 	if len(pub.ops) > store.MaxOps {
@@ -223,12 +246,13 @@ func (w *pusher) pushWhole(ctx context.Context, now time.Time, s sight) (stage b
 }
 
 // manifestRow makes the row of a manifest that was not there.
-func (w *pusher) manifestRow(now time.Time, state string, cursor, tags int64) store.Row {
+func (w *pusher) manifestRow(now time.Time, state, held string, cursor, tags int64) store.Row {
 	p, k := &w.p, manifestKey(w.p.Repo, w.p.Digest)
 	attrs := []store.Attr{
 		text(attrState, state), text(attrVersion, w.l.cfg.NewToken()), text(attrMediaType, p.MediaType),
 		num(attrSize, w.size), text(attrArtifact, p.ArtifactType), text(attrSubject, string(p.Subject)),
 		num(attrPushed, now.UnixMilli()), num(attrCursor, cursor), num(attrTags, tags), num(attrParents, 0),
+		text(attrHeld, held),
 	}
 	if tags == 0 {
 		attrs = append(attrs, num(attrUntagged, now.UnixMilli()))

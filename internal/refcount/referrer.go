@@ -87,10 +87,9 @@ func (l *Ledger) cascade(ctx context.Context, repo oci.Repository, d oci.Digest,
 			return true, nil
 		}
 		r := &removal{l: l, repo: repo, digest: referrer, deletion: l.cfg.NewToken(), mark: m.deletion,
-			applies: func(rm manifest) bool { return rm.tags == 0 && rm.parents == 0 && rm.pushed <= m.deleted },
-			guard: func(t *txn) []store.Cond {
-				t.check(manifestKey(repo, d), m.asRead()...)
-				return nil
+			subject: d, conds: []store.Cond{atMost(attrPushed, m.deleted)},
+			applies: func(rm, subject manifest) bool {
+				return rm.tags == 0 && rm.parents == 0 && rm.pushed <= m.deleted && subject.version == m.version
 			},
 		}
 		if err := r.run(ctx); err != nil && !errors.Is(err, errManifestUnknown) {

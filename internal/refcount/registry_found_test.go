@@ -22,17 +22,21 @@ import (
 type apart struct {
 	store.Table
 	between func(next store.Key) // called before each key is read
+	last    bool                 // the last key comes first
 }
 
 func (a apart) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error) {
-	var rows []store.Row
-	for _, k := range keys {
-		a.between(k)
-		r, err := a.Table.Get(ctx, k)
+	rows := make([]store.Row, len(keys))
+	for i := range keys {
+		if a.last {
+			i = len(keys) - 1 - i
+		}
+		a.between(keys[i])
+		r, err := a.Table.Get(ctx, keys[i])
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, r...)
+		rows[i] = r[0]
 	}
 	return rows, nil
 }
@@ -40,8 +44,9 @@ func (a apart) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error) 
 // beside returns a second ledger on the world's store, behind another table.
 func (w *world) beside(table store.Table) *refcount.Ledger {
 	w.t.Helper()
+	w.others++
 	l, err := refcount.New(refcount.Stores{Table: table, Objects: w.store, Parts: w.store}, w.clock,
-		refcount.Config{Margins: w.Margins(), InlineLimit: w.InlineLimit(), NewToken: seededTokens(2)})
+		refcount.Config{Margins: w.Margins(), InlineLimit: w.InlineLimit(), NewToken: seededTokens(w.others + 1)})
 	w.must(err)
 	return l
 }
@@ -52,7 +57,7 @@ func TestSweepersMeetAtALink(t *testing.T) {
 	w.upload(repo, big)
 	w.clock.Advance(25 * time.Hour)
 	met := false
-	other := w.beside(apart{w.store, func(next store.Key) {
+	other := w.beside(apart{Table: w.store, between: func(next store.Key) {
 		if strings.HasPrefix(next.PK, "b#") && !met {
 			met = true
 			w.sweep()
@@ -71,7 +76,7 @@ func TestDeleteMeetsTheSweep(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(repo, big)
 	w.clock.Advance(25 * time.Hour)
-	other := w.beside(apart{w.store, func(next store.Key) {
+	other := w.beside(apart{Table: w.store, between: func(next store.Key) {
 		if strings.HasPrefix(next.PK, "b#") {
 			w.sweep()
 		}
@@ -123,6 +128,34 @@ func TestCascadeSparesWhatCameAfter(t *testing.T) {
 	_, err = w.push(repo, "signature", nil, subject(d))
 	w.must(err)
 	w.clock.Advance(time.Minute)
+	w.sweep()
+	if _, err := w.FindManifest(ctx, repo, signature); err != nil {
+		t.Fatalf("pushed after the delete of its subject: %v", err)
+	}
+	w.audit()
+}
+
+// The same for a referrer that is still there, and is pushed again just before the cascade takes it.
+func TestCascadeSparesWhatWasPushedAgain(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	d, err := w.push(repo, "subject", nil)
+	w.must(err)
+	signature, err := w.push(repo, "signature", nil, subject(d))
+	w.must(err)
+	w.clock.Advance(time.Minute)
+	commits := 0
+	beside := faultstore.New(faultstore.Options{Plan: func(c faultstore.Call) faultstore.Action {
+		if c.Kind == faultstore.Commit {
+			if commits++; commits == 2 { // the first flips the subject, the second takes the referrer
+				w.clock.Advance(time.Second)
+				_, err := w.push(repo, "signature", nil, subject(d))
+				w.must(err)
+			}
+		}
+		return faultstore.Pass
+	}})
+	w.must(w.beside(beside.Table(w.store)).DeleteManifest(ctx, repo, d))
 	w.sweep()
 	if _, err := w.FindManifest(ctx, repo, signature); err != nil {
 		t.Fatalf("pushed after the delete of its subject: %v", err)
@@ -197,7 +230,7 @@ func TestGivingUpWaitsForTheWriterOfABody(t *testing.T) {
 		return faultstore.Pass
 	}})
 	l, err := refcount.New(refcount.Stores{Table: p.Table(w.store), Objects: p.Objects(w.store), Parts: w.store}, w.clock,
-		refcount.Config{Margins: w.Margins(), NewToken: seededTokens(2)})
+		refcount.Config{Margins: w.Margins(), NewToken: seededTokens(w.others + 1)})
 	w.must(err)
 	body := []byte(strings.Repeat(" ", refcount.MaxInlineBody+1))
 	if err := l.Push(t.Context(), refcount.Push{Repo: repo, Digest: digest.FromBytes(body), MediaType: oci.MediaTypeManifest, Body: body}); err == nil {

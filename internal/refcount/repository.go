@@ -52,18 +52,24 @@ func (s *sweep) sweepRepository(ctx context.Context, now time.Time, repo oci.Rep
 		return err
 	}
 	var t txn
+	removed := 0
 	switch {
 	case !empty:
-		t.update(k, change{set: []store.Attr{text(attrState, stateOpen)}, remove: []string{attrDue}}, asRead)
+		// By a new version: a removal that looked before something arrived must not find the row as it was.
+		t.update(k, change{set: []store.Attr{text(attrState, stateOpen), text(attrVersion, s.l.cfg.NewToken())}, remove: []string{attrDue}}, asRead)
 	case r.Text(attrState) != stateClosing:
 		t.update(k, change{set: []store.Attr{
 			text(attrState, stateClosing), text(attrVersion, s.l.cfg.NewToken()), due(now.Add(s.l.cfg.Margins.CloseGrace)),
 		}}, asRead)
 	default:
 		t.remove(k, asRead)
-		s.report.Repositories++
+		removed = 1
 	}
-	return s.l.apply(ctx, now, &t)
+	if err := s.l.apply(ctx, now, &t); err != nil {
+		return err
+	}
+	s.report.Repositories += removed
+	return nil
 }
 
 // isEmpty looks for a manifest or a link.

@@ -24,7 +24,8 @@ const (
 	attrBefore    = "before" // string: version that a tag had before a move
 	attrGone      = "gone"   // string: token of the deletion that a reverse row went with
 	attrCursor    = "cur"    // int: the manifest holds its first cur edges
-	attrEdges     = "edges"  // bytes: packed edges; int on a manifest row: how many
+	attrEdges     = "edges"  // bytes: packed edges
+	attrHeld      = "held"   // string: version of the body, whose edges a manifest's cursor counts
 	attrTags      = "tags"
 	attrParents   = "parents"
 	attrSubject   = "subject"

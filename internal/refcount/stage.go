@@ -50,12 +50,9 @@ func (w *pusher) stageStep(ctx context.Context, now time.Time) (done bool, err e
 	case stateUndoing:
 		return false, w.l.turnRound(ctx, now, w.p.Repo, w.p.Digest, m)
 	}
-	b, err := readBody(s.body)
+	b, err := m.body(s.body)
 	if err != nil {
 		return false, err
-	}
-	if !b.there {
-		return false, errAgain // the batch saw two moments
 	}
 	if err := w.putBody(ctx, now, b); err != nil {
 		return false, err
@@ -81,8 +78,9 @@ func (w *pusher) beginStage(ctx context.Context, now time.Time, s sight) error {
 		content = text(attrObject, w.l.newObject())
 	}
 	var t txn
-	t.put(manifestKey(w.p.Repo, w.p.Digest), w.manifestRow(now, stateStaged, 0, 0), absent())
-	t.put(bodyKey(w.p.Repo, w.p.Digest), plainRow(content, data(attrEdges, packEdges(es))), absent())
+	held := w.l.cfg.NewToken()
+	t.put(manifestKey(w.p.Repo, w.p.Digest), w.manifestRow(now, stateStaged, held, 0, 0), absent())
+	t.put(bodyKey(w.p.Repo, w.p.Digest), bodyRow(content, es, held), absent())
 	return w.l.apply(ctx, now, &t)
 }
 
@@ -145,10 +143,11 @@ func (w *pusher) optional(d oci.Digest) bool {
 func (w *pusher) forget(ctx context.Context, now time.Time, m manifest, b body, d oci.Digest) error {
 	es := slices.DeleteFunc(slices.Clone(b.edges[m.cursor:]), func(e edge) bool { return e.digest == d })
 	es = append(slices.Clone(b.edges[:m.cursor]), es...)
+	held := w.l.cfg.NewToken()
 	var t txn
-	t.update(manifestKey(w.p.Repo, w.p.Digest), change{set: []store.Attr{text(attrVersion, w.l.cfg.NewToken())}},
+	t.update(manifestKey(w.p.Repo, w.p.Digest), change{set: []store.Attr{text(attrVersion, w.l.cfg.NewToken()), text(attrHeld, held)}},
 		append(m.asRead(), equals(attrCursor, m.cursor))...)
-	t.update(bodyKey(w.p.Repo, w.p.Digest), change{set: []store.Attr{data(attrEdges, packEdges(es))}}, exists())
+	t.update(bodyKey(w.p.Repo, w.p.Digest), change{set: []store.Attr{data(attrEdges, packEdges(es)), text(attrVersion, held)}}, exists())
 	return w.l.apply(ctx, now, &t)
 }
 
@@ -158,7 +157,10 @@ func (w *pusher) flip(ctx context.Context, now time.Time, s sight, edges int) er
 	own := pub.tally.of(w.p.Digest).tags
 	delete(pub.tally, w.p.Digest)
 	c := change{
-		set:    []store.Attr{text(attrState, stateVisible), text(attrVersion, w.l.cfg.NewToken()), num(attrPushed, now.UnixMilli())},
+		set: []store.Attr{
+			text(attrState, stateVisible), text(attrVersion, w.l.cfg.NewToken()), num(attrPushed, now.UnixMilli()),
+			text(attrMediaType, w.p.MediaType), // what a deleted manifest was called before does not count
+		},
 		add:    []store.Attr{num(attrTags, own)},
 		remove: []string{attrDeletion, attrDeleted, attrCascade},
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,17 +209,47 @@ func (s *sweep) sweepManifest(ctx context.Context, now time.Time, repo oci.Repos
 	case m.tags > 0 || m.parents > 0 || s.l.cfg.Margins.Untagged == 0:
 		return s.keepManifest(ctx, now, repo, d, m)
 	default:
-		rm := &removal{l: s.l, repo: repo, digest: d, deletion: s.l.cfg.NewToken(),
-			applies: func(m manifest) bool { return m.tags == 0 && m.parents == 0 },
-			guard:   func(*txn) []store.Cond { return []store.Cond{atMost(attrDue, now.UnixMilli())} },
-		}
-		rm.mark = rm.deletion
-		err = rm.run(ctx)
+		return s.sweepUntagged(ctx, now, repo, d, m)
 	}
 	if err == nil {
 		s.report.Manifests++
 	}
 	return err
+}
+
+// sweepUntagged deletes a manifest to which the rule applies. One that refers to a visible subject stays for as long as
+// that does: its due is cleared, and the deletion of the subject takes it along.
+func (s *sweep) sweepUntagged(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, m manifest) error {
+	l := s.l
+	if m.subject != "" {
+		r, err := l.get(ctx, manifestKey(repo, m.subject))
+		if err != nil {
+			return err
+		}
+		if subject := readManifest(r); subject.visible() {
+			var t txn
+			t.update(manifestKey(repo, d), change{remove: []string{attrDue}}, append(m.asRead(), equals(attrDue, m.due))...)
+			t.check(manifestKey(repo, m.subject), subject.asRead()...)
+			return l.apply(ctx, now, &t)
+		}
+	}
+	rm := &removal{l: l, repo: repo, digest: d, deletion: l.cfg.NewToken(), subject: m.subject,
+		applies: func(m, subject manifest) bool {
+			return m.tags == 0 && m.parents == 0 && m.due != 0 && m.due <= now.UnixMilli() && !subject.visible()
+		},
+		conds: []store.Cond{atMost(attrDue, now.UnixMilli())},
+	}
+	rm.mark = rm.deletion
+	if err := rm.run(ctx); err != nil {
+		if errors.Is(err, errManifestUnknown) {
+			return errAgain
+		}
+		return err
+	}
+	if rm.flipped {
+		s.report.Manifests++
+	}
+	return nil
 }
 
 // giveUpStage begins to undo a stage that made no progress for StageLease.
@@ -289,7 +320,7 @@ func (s *sweep) dropManifest(ctx context.Context, repo oci.Repository, d oci.Dig
 	return s.l.apply(ctx, now, &t)
 }
 
-// ApplyUntagged gives a due to every manifest without tags and parents that has none: the one bounded walk after the
+// ApplyUntagged gives a due to every manifest without tags, parents and a visible subject that has none: the one bounded walk after the
 // rule was turned on. It does nothing while the rule is off; the sweep clears the dues that a rule left behind.
 func (l *Ledger) ApplyUntagged(ctx context.Context) error {
 	if l.cfg.Margins.Untagged == 0 {
@@ -316,9 +347,17 @@ func (l *Ledger) ApplyUntagged(ctx context.Context) error {
 func (l *Ledger) applyUntagged(ctx context.Context, repo oci.Repository) error {
 	q := store.Query{PK: partition(kindManifest, repo), Limit: pageSize}
 	return l.eachPage(ctx, q, func(items []store.Item) (bool, error) {
-		for _, it := range items {
+		items = slices.DeleteFunc(slices.Clone(items), func(it store.Item) bool {
 			m := readManifest(it.Row)
-			if !m.visible() || m.tags > 0 || m.parents > 0 || m.due != 0 {
+			return !m.visible() || m.tags > 0 || m.parents > 0 || m.due != 0
+		})
+		subjects, err := l.subjects(ctx, repo, items)
+		if err != nil {
+			return false, err
+		}
+		for i, it := range items {
+			m := readManifest(it.Row)
+			if subjects[i].visible() {
 				continue
 			}
 			now := l.clock.Now()
@@ -332,6 +371,24 @@ func (l *Ledger) applyUntagged(ctx context.Context, repo oci.Repository) error {
 		}
 		return true, nil
 	})
+}
+
+// subjects reads the subjects of manifests; one that has none has the zero manifest.
+func (l *Ledger) subjects(ctx context.Context, repo oci.Repository, items []store.Item) ([]manifest, error) {
+	var keys []store.Key
+	var of []int
+	for i, it := range items {
+		if subject := readManifest(it.Row).subject; subject != "" {
+			keys = append(keys, manifestKey(repo, subject))
+			of = append(of, i)
+		}
+	}
+	rows, err := l.read(ctx, keys...)
+	subjects := make([]manifest, len(items))
+	for i, r := range rows {
+		subjects[of[i]] = readManifest(r)
+	}
+	return subjects, err
 }
 
 // describe names a due row for a person.

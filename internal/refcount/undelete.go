@@ -89,7 +89,7 @@ func (l *Ledger) bringBack(ctx context.Context, repo oci.Repository, d oci.Diges
 			case stateUndoing:
 				return l.turnRound(ctx, now, repo, d, m)
 			}
-			b, err := readBody(rows[1])
+			b, err := m.body(rows[1])
 			if err != nil {
 				return err
 			}

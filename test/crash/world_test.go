@@ -41,6 +41,11 @@ type world struct {
 	clock *clock.Manual
 	lives int
 
+	margins refcount.Margins
+	apart   bool      // batches of reads are of as many moments as they have keys, which the contract allows
+	odd     bool      // and the last key comes first
+	results [2]string // what the parties of a race were told
+
 	manifests map[string]promise // by repository and reference: what was acknowledged and not taken back
 	blobs     map[string]promise // what may be relied on for a lease
 }
@@ -55,12 +60,14 @@ type promise struct {
 
 func newWorld(t *testing.T) *world {
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	return &world{t: t, store: memstore.New(clk, memstore.Options{}), clock: clk, manifests: map[string]promise{}, blobs: map[string]promise{}}
+	return &world{t: t, store: memstore.New(clk, memstore.Options{}), clock: clk, margins: refcount.DefaultMargins(),
+		manifests: map[string]promise{}, blobs: map[string]promise{}}
 }
 
 // clone is the same world at the same moment, to go another way in.
 func (w *world) clone(t *testing.T) *world {
-	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, manifests: map[string]promise{}, blobs: map[string]promise{}}
+	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins,
+		manifests: map[string]promise{}, blobs: map[string]promise{}}
 	c.store = w.store.Clone(c.clock)
 	for k, v := range w.manifests {
 		c.manifests[k] = v
@@ -75,8 +82,31 @@ func (w *world) clone(t *testing.T) *world {
 type process struct {
 	*world
 	*faultstore.Process
-	ledger *refcount.Ledger
-	reg    *registry.Registry
+	ledger  *refcount.Ledger
+	uploads *upload.Uploads
+	objects store.Objects
+	reg     *registry.Registry
+}
+
+// apart is a table whose batches of reads are single reads, forward or backward.
+type apart struct {
+	store.Table
+	backward bool
+}
+
+func (a apart) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error) {
+	rows := make([]store.Row, len(keys))
+	for i := range keys {
+		if a.backward {
+			i = len(keys) - 1 - i
+		}
+		r, err := a.Table.Get(ctx, keys[i])
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = r[0]
+	}
+	return rows, nil
 }
 
 // boot starts a process whose store calls go by the plan.
@@ -84,9 +114,12 @@ func (w *world) boot(plan faultstore.Plan) *process {
 	w.t.Helper()
 	w.lives++
 	p := faultstore.New(faultstore.Options{Plan: plan})
-	objects, parts := p.Objects(w.store), p.Multipart(w.store)
-	cfg := refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: inlineLimit, NewToken: tokens(uint64(w.lives))}
-	ledger, err := refcount.New(refcount.Stores{Table: p.Table(w.store), Objects: objects, Parts: parts}, w.clock, cfg)
+	table, objects, parts := p.Table(w.store), p.Objects(w.store), p.Multipart(w.store)
+	if w.apart {
+		table = apart{table, w.odd}
+	}
+	cfg := refcount.Config{Margins: w.margins, InlineLimit: inlineLimit, NewToken: tokens(uint64(w.lives))}
+	ledger, err := refcount.New(refcount.Stores{Table: table, Objects: objects, Parts: parts}, w.clock, cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -94,7 +127,7 @@ func (w *world) boot(plan faultstore.Plan) *process {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &process{w, p, ledger, registry.New(ledger, uploads, objects, registry.Options{})}
+	return &process{w, p, ledger, uploads, objects, registry.New(ledger, uploads, objects, registry.Options{})}
 }
 
 func tokens(seed uint64) func() string {
