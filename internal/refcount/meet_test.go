@@ -413,3 +413,28 @@ func TestDeleteMeetsAPushAfterALostReply(t *testing.T) {
 		})
 	}
 }
+
+// A delete of many tags is between two of its transactions when another delete ends, and the manifest is pushed again. It
+// deletes the incarnation that it found first, and no other (C8).
+func TestDeleteMeetsAnotherDeleteAndAPush(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	var d oci.Digest
+	for i := range 5 {
+		var tags []oci.Tag
+		for j := range refcount.MaxPushTags {
+			tags = append(tags, oci.Tag("t"+strings.Repeat("x", i*refcount.MaxPushTags+j)))
+		}
+		var err error
+		d, err = w.push(repo, "image", tags)
+		w.must(err)
+	}
+	w.must(w.before(2, func() {
+		w.must(w.DeleteManifest(ctx, repo, d))
+		_, err := w.push(repo, "image", []oci.Tag{"again"})
+		w.must(err)
+	}).DeleteManifest(ctx, repo, d))
+	_, err := w.FindTag(ctx, repo, "again")
+	w.must(err)
+	w.audit()
+}
