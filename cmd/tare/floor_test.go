@@ -11,6 +11,16 @@ import (
 	"tare/internal/oci"
 )
 
+func TestFloorOf(t *testing.T) {
+	set := size(5)
+	if least, err := floorOf(&set, t.TempDir()); err != nil || least != 5 {
+		t.Errorf("a set one: %d, %v", least, err)
+	}
+	if least, err := floorOf(nil, t.TempDir()); err != nil || least <= 0 || least > defaultFloor {
+		t.Errorf("by default: %d, %v", least, err)
+	}
+}
+
 func TestRoom(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -223,6 +223,36 @@ func TestBackupFailsWhole(t *testing.T) {
 	})
 }
 
+// writerFunc is a writer that is a function.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// No sweep has its turn from before the rows of a backup are copied until its last object is written.
+func TestNoSweepDuringABackup(t *testing.T) {
+	data := shortFolder(t)
+	s := start(t, data)
+	s.pushImage("app", "v1", largeLayer("layer "))
+	s.stop()
+	c := testClock()
+	f, err := openFolder(data, refcount.DefaultMargins(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	o := &operator{folder: f, sweeper: newSweeper(f.ledger, c, discardLog(), nil), clock: c, log: discardLog()}
+	writes := 0
+	err = o.backup(t.Context(), writerFunc(func(p []byte) (int, error) {
+		if writes++; len(o.sweeper.turn) > 0 {
+			t.Errorf("a sweep could run at write %d", writes)
+		}
+		return len(p), nil
+	}))
+	if err != nil || writes == 0 || len(o.sweeper.turn) != 1 {
+		t.Errorf("%v after %d writes, %d turns are left", err, writes, len(o.sweeper.turn))
+	}
+}
+
 func TestCompact(t *testing.T) {
 	data := shortFolder(t)
 	s := start(t, data)

@@ -6,9 +6,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +116,51 @@ func TestProgress(t *testing.T) {
 	w.progress.end()
 	if want := "11.0 KiB written\n21.0 KiB written\n"; out.String() != want {
 		t.Errorf("got %q, want %q", &out, want)
+	}
+}
+
+func TestURLIsASetting(t *testing.T) {
+	cli, err := parse(t, "serve", "--data", shortFolder(t), "--htpasswd", htpasswdOf(t, "a"), "--anonymous-pull", "--url", "https://registry.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testClock()
+	f, err := openFolder(cli.Serve.Data, cli.Serve.margins(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	guard, err := cli.Serve.guard(t.Context(), &console{clock: c, log: discardLog()}, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := guard.Challenge(httptest.NewRequest(http.MethodGet, "/v2/", nil))
+	if want := `Bearer realm="https://registry.example/token"`; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWarningWithoutTLS(t *testing.T) {
+	for listen, want := range map[string]bool{":0": true, "127.0.0.1:0": false} {
+		s := start(t, shortFolder(t), "--listen", listen, "--open")
+		s.stop()
+		if got := strings.Contains(s.log.String(), "without TLS"); got != want {
+			t.Errorf("%s: warned: %t\n%s", listen, got, s.log)
+		}
+	}
+}
+
+// What a command that was killed left in the folder goes when the folder is opened.
+func TestScratchIsEmptied(t *testing.T) {
+	data := shortFolder(t)
+	start(t, data).stop()
+	left := filepath.Join(data, scratchName, "snapshot-1", "table.db")
+	if err := os.MkdirAll(filepath.Dir(left), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, left, "rows")
+	start(t, data)
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
 	}
 }
