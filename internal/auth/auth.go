@@ -100,28 +100,45 @@ type Guard struct {
 // the read-only users, and when read-only users or anonymous pulls are asked for without a file.
 func New(o Options) (*Guard, error) {
 	g := &Guard{anonymous: o.AnonymousPull, tokenURL: o.TokenURL, tokenKey: o.TokenKey, clock: o.Clock}
+	p, err := o.passwords()
+	if err != nil {
+		return nil, err
+	}
+	if o.AnonymousPull && len(o.TokenKey) < 32 {
+		return nil, fmt.Errorf("anonymous pulls need a token key of at least 32 bytes")
+	}
+	g.passwords = p
+	g.readOnly = make(map[string]bool, len(o.ReadOnly))
+	for _, name := range o.ReadOnly {
+		g.readOnly[name] = true
+	}
+	return g, nil
+}
+
+// Check tells why [New] would fail, before there is a token key.
+func (o Options) Check() error {
+	_, err := o.passwords()
+	return err
+}
+
+// passwords reads the htpasswd file; without one, it is nil.
+func (o Options) passwords() (*passwords, error) {
 	if o.Htpasswd == "" {
 		if len(o.ReadOnly) > 0 || o.AnonymousPull {
 			return nil, fmt.Errorf("read-only users and anonymous pulls need an htpasswd file: without one, everybody may do everything")
 		}
-		return g, nil
-	}
-	if o.AnonymousPull && len(o.TokenKey) < 32 {
-		return nil, fmt.Errorf("anonymous pulls need a token key of at least 32 bytes")
+		return nil, nil
 	}
 	p, err := openPasswords(o.Htpasswd, o.Clock, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	g.passwords = p
-	g.readOnly = make(map[string]bool, len(o.ReadOnly))
 	for _, name := range o.ReadOnly {
 		if p.users().hash(name) == nil {
 			return nil, fmt.Errorf("read-only user %q is not in %s", name, o.Htpasswd)
 		}
-		g.readOnly[name] = true
 	}
-	return g, nil
+	return p, nil
 }
 
 // Authorize tells who sent the request and whether they may do all that it needs. A request that needs nothing is

@@ -39,7 +39,8 @@ func (g *Guard) readToken(token string) (name string, ok bool) {
 	b, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	name = string(b[8:])
 	hash := g.passwords.users().hash(name)
-	if name != "" && hash == nil || !hmac.Equal(sum, g.tokenMAC(b, hash)) {
+	signed := hmac.Equal(sum, g.tokenMAC(b, hash)) // also for a user who is not there: to learn that must not be quicker
+	if !signed || name != "" && hash == nil {
 		return "", false
 	}
 	end := time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
@@ -75,7 +76,11 @@ func (g *Guard) tokenEndpoint(r *http.Request) string {
 // there are no tokens, and the answer is 404.
 func (g *Guard) ServeToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	if !g.anonymous {
+	switch {
+	case g.passwords == nil:
+		writeError(w, http.StatusNotFound, oci.Errorf(oci.Unsupported, "this registry asks nobody for credentials"))
+		return
+	case !g.anonymous:
 		writeError(w, http.StatusNotFound, oci.Errorf(oci.Unsupported, "this registry uses Basic authentication"))
 		return
 	}

@@ -134,8 +134,19 @@ func TestTokenRefused(t *testing.T) {
 			}
 		})
 	}
-	if w := newBench(t, false).serve(request(nil)); w.Code != http.StatusNotFound {
-		t.Errorf("without anonymous pulls: got %d", w.Code)
+}
+
+func TestNoTokens(t *testing.T) {
+	open, err := auth.New(auth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, guard := range map[string]*auth.Guard{"uses Basic authentication": newBench(t, false).guard, "asks nobody for credentials": open} {
+		w := httptest.NewRecorder()
+		guard.ServeToken(w, request(nil))
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("got %d %s, want 404 and %q", w.Code, w.Body, want)
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ const (
 	InUse              Code = "IN_USE"              // 405: something that stays refers to it
 	RangeInvalid       Code = "RANGE_INVALID"       // 416
 	TooLarge           Code = "TOO_LARGE"           // 413
+	QueryTooLong       Code = "QUERY_TOO_LONG"      // 414
 	PaginationInvalid  Code = "PAGINATION_INVALID"  // 400: n or last
 	NoSpace            Code = "NO_SPACE"            // 507
 	Unavailable        Code = "UNAVAILABLE"         // 503, with Retry-After

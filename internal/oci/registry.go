@@ -85,9 +85,9 @@ type Pusher interface {
 
 	// PushManifest stores a manifest and moves its tags, all in one moment. On success it is readable by digest, by
 	// tag, in the tag list and in the referrers of its subject, and everything that it references stays for as long
-	// as it does. Errors: ManifestInvalid, ManifestBlobUnknown (Detail names the digest), DigestInvalid,
-	// PreconditionFailed, TooLarge.
-	PushManifest(ctx context.Context, repo Repository, push ManifestPush) (Descriptor, error)
+	// as it does, but for what the answer says is absent. Errors: ManifestInvalid, ManifestBlobUnknown (Detail names the
+	// digest), DigestInvalid, PreconditionFailed, TooLarge.
+	PushManifest(ctx context.Context, repo Repository, push ManifestPush) (PushedManifest, error)
 }
 
 // Upload is the state of an upload.
@@ -106,6 +106,14 @@ type ManifestPush struct {
 	// IfMatch: the one tag must point to this digest. IfAbsent: the one tag must not be there. At most one is set.
 	IfMatch  Digest
 	IfAbsent bool
+}
+
+// PushedManifest is a manifest that was stored.
+type PushedManifest struct {
+	Descriptor
+	// Absent is what it lists that need not be in the repository, and was not: each digest once, in the order of the
+	// manifest. The subject is not among it.
+	Absent []Digest
 }
 
 // Deleter removes.

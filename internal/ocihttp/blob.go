@@ -98,13 +98,12 @@ func (h *Handler) sendBlob(x *exchange, blob oci.Blob, s span, part bool) error 
 // sendSlice is how much is sent at a time: with each slice that it takes, a client shows that it is still there.
 const sendSlice = 1 << 20
 
-// send copies n bytes of src, slice by slice. A file arrives at the connection's own ReadFrom as an *os.File inside an
-// *io.LimitedReader, which is what the kernel can send.
+// send copies n bytes of src, slice by slice; the header has just given the client time for the first one. A file arrives
+// at the connection's own ReadFrom as an *os.File inside an *io.LimitedReader, which is what the kernel can send.
 func (x *exchange) send(src io.Reader, n int64, copy func(io.Reader) (int64, error)) error {
 	slice := &io.LimitedReader{R: src}
 	for n > 0 {
 		slice.N = min(n, sendSlice)
-		x.extendWrite()
 		m, err := copy(slice)
 		if err != nil {
 			return err
@@ -112,7 +111,9 @@ func (x *exchange) send(src io.Reader, n int64, copy func(io.Reader) (int64, err
 		if m == 0 {
 			return io.ErrUnexpectedEOF
 		}
-		n -= m
+		if n -= m; n > 0 {
+			x.extendWrite()
+		}
 	}
 	return nil
 }

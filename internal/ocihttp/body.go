@@ -62,6 +62,8 @@ func (b *body) failure() *oci.Error {
 		return nil
 	case errors.As(b.err, &e):
 		return e
+	case errors.Is(b.err, os.ErrDeadlineExceeded) && b.deadlines.ended():
+		e = oci.Errorf(oci.SizeInvalid, "the body took too long: %d bytes of it came in time", b.n)
 	case errors.Is(b.err, os.ErrDeadlineExceeded):
 		e = oci.Errorf(oci.SizeInvalid, "no byte of the body came for %v, after %d", b.deadlines.stall, b.n)
 	default:
@@ -82,7 +84,7 @@ func (b *body) drain(r *http.Request) {
 	if b.err != nil || r.ContentLength-b.n > maxDrain || b.n == 0 && r.Header.Get("Expect") != "" {
 		return
 	}
-	b.deadlines.lastRead()
+	b.deadlines.endRead(b.deadlines.stall)
 	// The answer is the same whether this succeeds or not.
 	_, _ = io.CopyN(io.Discard, b, maxDrain)
 }

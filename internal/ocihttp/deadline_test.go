@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func (c *timed) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// A body may take as long as it likes while it comes: the deadline is always ahead. Once it is complete, the registry may
+// While a body comes, the deadline is always ahead. Once it is complete, the registry may
 // take as long as it likes: no deadline is left that would look like a client that went away.
 func TestReadDeadline(t *testing.T) {
 	const stall = 10 * time.Second
@@ -45,7 +46,7 @@ func TestReadDeadline(t *testing.T) {
 		}
 	}
 	h := ocihttp.New(f, ocihttp.Options{StallTimeout: stall, Clock: c})
-	rest := "{" + strings.Repeat(" ", 100) + "}"
+	rest := "{" + strings.Repeat(" ", 60) + "}"
 	r := httptest.NewRequest("PUT", "/v2/a/manifests/v1", readerFunc(func(p []byte) (int, error) {
 		if ahead := conn.read.Sub(c.Now()); ahead < stall-stall/8 || ahead > stall {
 			t.Errorf("a deadline %v ahead", ahead)
@@ -73,6 +74,31 @@ func TestReadDeadlineMissed(t *testing.T) {
 	h.ServeHTTP(conn, r)
 	if conn.Code != http.StatusBadRequest || !conn.read.Equal(time.Unix(1e9+1, 0)) {
 		t.Errorf("%d, deadline %v", conn.Code, conn.read)
+	}
+}
+
+// A manifest may not take as long as it likes, however steadily it comes: it is held in memory meanwhile.
+func TestReadDeadlineOfManifest(t *testing.T) {
+	const most = 5 * time.Minute
+	for _, stall := range []time.Duration{0, 10 * time.Second, time.Hour} {
+		c := clock.NewManual(time.Unix(1e9, 0))
+		begun := c.Now()
+		conn := &timed{ResponseRecorder: httptest.NewRecorder()}
+		r := httptest.NewRequest("PUT", "/v2/a/manifests/v1", readerFunc(func(p []byte) (int, error) {
+			if conn.read.IsZero() || conn.read.Sub(begun) > most {
+				t.Fatalf("a deadline of %v after %v", conn.read, c.Now().Sub(begun))
+			}
+			if c.Advance(3 * time.Second); !c.Now().Before(conn.read) {
+				return 0, os.ErrDeadlineExceeded
+			}
+			p[0] = ' '
+			return 1, nil
+		}))
+		r.ContentLength = -1
+		ocihttp.New(newFake(), ocihttp.Options{StallTimeout: stall, Clock: c}).ServeHTTP(conn, r)
+		if took := c.Now().Sub(begun); conn.Code != http.StatusBadRequest || took != most || !strings.Contains(conn.Body.String(), "the body took too long: 99 bytes") {
+			t.Errorf("stall timeout %v: %d %s after %v", stall, conn.Code, conn.Body, took)
+		}
 	}
 }
 

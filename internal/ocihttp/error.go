@@ -52,6 +52,8 @@ func told(code oci.Code) (status int, sent oci.Code) {
 		return http.StatusPreconditionFailed, oci.Denied
 	case oci.TooLarge:
 		return http.StatusRequestEntityTooLarge, oci.SizeInvalid
+	case oci.QueryTooLong:
+		return http.StatusRequestURITooLong, oci.SizeInvalid
 	case oci.RangeInvalid:
 		return http.StatusRequestedRangeNotSatisfiable, oci.SizeInvalid
 	case oci.TooManyRequests:

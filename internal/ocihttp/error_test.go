@@ -81,6 +81,7 @@ func TestErrors(t *testing.T) {
 		"InUse":               {with(oci.InUse), 405, oci.Denied, ""},
 		"RangeInvalid":        {with(oci.RangeInvalid), 416, oci.SizeInvalid, ""},
 		"TooLarge":            {with(oci.TooLarge), 413, oci.SizeInvalid, ""},
+		"QueryTooLong":        {with(oci.QueryTooLong), 414, oci.SizeInvalid, ""},
 		"PaginationInvalid":   {with(oci.PaginationInvalid), 400, oci.Unsupported, ""},
 		"NoSpace":             {with(oci.NoSpace), 507, oci.NoSpace, "WARN"},
 		"Unavailable":         {with(oci.Unavailable), 503, oci.Unavailable, "WARN"},
@@ -138,6 +139,28 @@ func TestRetryAfter(t *testing.T) {
 		f.failing("Tags", &oci.Error{Code: oci.Unavailable, Message: "not now", RetryAfter: after})
 		s.do("GET", "/v2/a/tags/list", nil).want(t, 503, oci.Unavailable).header(t, "Retry-After", want)
 	}
+}
+
+// What the server refuses is answered, logged and observed as everything else, whoever asks.
+func TestRefuse(t *testing.T) {
+	f := newFake()
+	f.before = func(_ context.Context, call string) { t.Errorf("%s was called", call) }
+	late := &oci.Error{Code: oci.Unavailable, Message: "not now", RetryAfter: 5 * time.Second}
+	s := serve(t, f, ocihttp.Options{Refuse: func(r *http.Request) error {
+		if r.Method == http.MethodPost {
+			return late
+		}
+		return nil
+	}})
+	r := s.do("POST", "/v2/a/blobs/uploads/", nil, "X-Request-Id: late").want(t, 503, oci.Unavailable)
+	r.header(t, "Retry-After", "5").header(t, "X-Request-Id", "late").header(t, "Docker-Distribution-Api-Version", "registry/2.0")
+	if seen := <-s.seen; seen.Status != 503 || seen.Route != "uploads" {
+		t.Errorf("%+v", seen)
+	}
+	if log := s.log.String(); !strings.Contains(log, `"request":"late"`) || !strings.Contains(log, `"level":"WARN"`) {
+		t.Errorf("%s", log)
+	}
+	s.do("GET", "/v2/", nil).want(t, 200, "")
 }
 
 func TestPanics(t *testing.T) {

@@ -34,6 +34,7 @@ type fake struct {
 	content  func() io.ReadCloser // what Open gives instead
 	size     int64                // of each blob, where it is not 0
 	perPage  int                  // how many referrers a page has, 0 for all
+	absent   []oci.Digest         // what each pushed manifest lists and is not there
 }
 
 type fakeRepo struct {
@@ -332,28 +333,28 @@ func (f *fake) MountBlob(ctx context.Context, repo oci.Repository, d oci.Digest,
 	return ok, nil
 }
 
-func (f *fake) PushManifest(ctx context.Context, repo oci.Repository, push oci.ManifestPush) (oci.Descriptor, error) {
+func (f *fake) PushManifest(ctx context.Context, repo oci.Repository, push oci.ManifestPush) (pushed oci.PushedManifest, err error) {
 	if err := f.enter(ctx, "PushManifest"); err != nil {
-		return oci.Descriptor{}, err
+		return pushed, err
 	}
 	m, err := oci.ParseManifest(push.Body, push.MediaType)
 	if err != nil {
-		return oci.Descriptor{}, err
+		return pushed, err
 	}
 	d := digestOf(string(push.Body), push.Digest)
 	if push.Digest != "" && push.Digest != d {
-		return oci.Descriptor{}, oci.Errorf(oci.DigestInvalid, "the content is not %s", push.Digest)
+		return pushed, oci.Errorf(oci.DigestInvalid, "the content is not %s", push.Digest)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.repo(repo)
 	if err := r.complete(m); err != nil {
-		return oci.Descriptor{}, err
+		return pushed, err
 	}
 	for _, t := range push.Tags {
 		now, there := r.tags[t]
 		if push.IfAbsent && there || push.IfMatch != "" && now != push.IfMatch {
-			return oci.Descriptor{}, oci.Errorf(oci.PreconditionFailed, "tag %s points to %q", t, now)
+			return pushed, oci.Errorf(oci.PreconditionFailed, "tag %s points to %q", t, now)
 		}
 	}
 	desc := oci.Descriptor{MediaType: m.MediaType, Digest: d, Size: int64(len(push.Body))}
@@ -364,7 +365,7 @@ func (f *fake) PushManifest(ctx context.Context, repo oci.Repository, push oci.M
 	for _, t := range push.Tags {
 		r.tags[t] = d
 	}
-	return desc, nil
+	return oci.PushedManifest{Descriptor: desc, Absent: f.absent}, nil
 }
 
 // complete tells whether all that the manifest references is there.

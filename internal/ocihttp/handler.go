@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tare/internal/auth"
@@ -42,6 +43,9 @@ type Options struct {
 	// Warn or Error in either case.
 	AccessLog bool
 
+	// Refuse, if not nil, is asked before a request is served; where it has an error, that is the answer.
+	Refuse func(*http.Request) error
+
 	// Observe, if not nil, is called at the end of every request.
 	Observe func(Observation)
 
@@ -66,17 +70,20 @@ type Handler struct {
 	clock   clock.Clock
 	log     *slog.Logger
 	level   slog.Level // of requests that went well
+	refuse  func(*http.Request) error
 	observe func(Observation)
 	stall   time.Duration
 	ids     requestIDs
-	version []string // the value of a header that every answer has
 	buffers sync.Pool
+	held    atomic.Int64 // bytes of the manifests that are being pushed
+
+	version, nosniff, sandbox []string // values of headers that every answer has
 }
 
 // New returns a handler for all paths; those outside /v2/ are answered 404.
 func New(reg oci.Registry, o Options) *Handler {
-	h := &Handler{reg: reg, access: o.Access, clock: o.Clock, log: o.Log, level: slog.LevelDebug, observe: o.Observe, stall: o.StallTimeout,
-		ids: newRequestIDs(), version: []string{"registry/2.0"}}
+	h := &Handler{reg: reg, access: o.Access, clock: o.Clock, log: o.Log, level: slog.LevelDebug, refuse: o.Refuse, observe: o.Observe, stall: o.StallTimeout,
+		ids: newRequestIDs(), version: []string{"registry/2.0"}, nosniff: []string{"nosniff"}, sandbox: []string{"default-src 'none'; sandbox"}}
 	if h.clock == nil {
 		h.clock = clock.System{}
 	}
@@ -122,6 +129,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header["Docker-Distribution-Api-Version"] = h.version
 	header["X-Request-Id"] = []string{x.id}
+	// Whoever pushes decides on content, and on the media type of a manifest: a browser must take neither for a page of
+	// this host. A blob has no other type than that of any bytes.
+	header["X-Content-Type-Options"] = h.nosniff
+	if x.target.route == routeManifest {
+		header["Content-Security-Policy"] = h.sandbox
+	}
 
 	var failure *oci.Error
 	if err := h.guarded(x); err != nil {
@@ -137,7 +150,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve finds out what is asked for and by whom, and does it.
 func (h *Handler) serve(x *exchange) (err error) {
 	if len(x.r.URL.RawQuery) > maxQuery {
-		return oci.Errorf(oci.TooLarge, "the query has %d bytes, more than %d", len(x.r.URL.RawQuery), maxQuery)
+		return oci.Errorf(oci.QueryTooLong, "the query has %d bytes, more than %d", len(x.r.URL.RawQuery), maxQuery)
 	}
 	if x.target.route == routeUnknown {
 		return oci.Errorf(oci.NameUnknown, "there is no such endpoint")
@@ -149,6 +162,11 @@ func (h *Handler) serve(x *exchange) (err error) {
 	}
 	if x.target.route.named() {
 		if x.repo, err = oci.ParseRepository(x.target.name); err != nil {
+			return err
+		}
+	}
+	if h.refuse != nil {
+		if err := h.refuse(x.r); err != nil {
 			return err
 		}
 	}

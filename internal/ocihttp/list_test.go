@@ -185,7 +185,7 @@ func TestReferrers(t *testing.T) {
 	}
 	s.do("GET", "/v2/a/referrers/x", nil).want(t, 400, oci.DigestInvalid)
 	s.do("GET", "/v2/a/referrers/sha256:x", nil).want(t, 400, oci.DigestInvalid)
-	s.do("GET", path+"?artifactType="+strings.Repeat("x", 9000), nil).want(t, 413, oci.SizeInvalid)
+	s.do("GET", path+"?artifactType="+strings.Repeat("x", 9000), nil).want(t, 414, oci.SizeInvalid)
 }
 
 var _ ocihttp.Access = (*auth.Guard)(nil)

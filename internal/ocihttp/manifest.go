@@ -4,11 +4,14 @@ package ocihttp
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"tare/internal/oci"
 )
@@ -76,7 +79,8 @@ func (x *exchange) describe(d oci.Descriptor) (known bool) {
 	return false
 }
 
-// maxTags is how many tags one push by digest may set. The specification asks for at least as many.
+// maxTags is how many tags one push by digest may set. The specification's main branch ("Pushing Manifests") asks for at
+// least as many, and has 414 for more.
 const maxTags = 10
 
 // putManifest stores a manifest.
@@ -85,7 +89,12 @@ func (h *Handler) putManifest(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	d, err := h.reg.PushManifest(x.r.Context(), x.repo, push)
+	body := held{src: &x.body, all: &h.held}
+	defer body.release()
+	if push.Body, err = x.readManifest(&body); err != nil {
+		return err
+	}
+	m, err := h.reg.PushManifest(x.r.Context(), x.repo, push)
 	if err != nil {
 		return err
 	}
@@ -98,10 +107,23 @@ func (h *Handler) putManifest(x *exchange) error {
 			header.Add("OCI-Tag", string(t))
 		}
 	}
-	return x.created(target{routeManifest, string(x.repo), string(d.Digest)}, d.Digest)
+	if len(m.Absent) > 0 {
+		header.Set("Warning", absence(m.Absent))
+	}
+	return x.created(target{routeManifest, string(x.repo), string(m.Digest)}, m.Digest)
 }
 
-// manifestPush reads what is to be pushed, the body last.
+// absence warns, for people, that a manifest was taken although something that it lists is not there. However much that is,
+// the value stays far below the 4096 bytes that the specification allows ("Warnings"). %+q makes a quoted-string of ASCII.
+func absence(ds []oci.Digest) string {
+	text := "the manifest lists " + string(ds[0]) + ", which is not in this repository"
+	if more := len(ds) - 1; more > 0 {
+		text = fmt.Sprintf("the manifest lists %s and %d more, which are not in this repository", ds[0], more)
+	}
+	return fmt.Sprintf("299 - %+q", text)
+}
+
+// manifestPush reads what is to be pushed, but for the body.
 func (x *exchange) manifestPush() (push oci.ManifestPush, err error) {
 	ref, err := oci.ParseReference(x.target.ref)
 	if err != nil {
@@ -117,8 +139,7 @@ func (x *exchange) manifestPush() (push oci.ManifestPush, err error) {
 		return push, err
 	}
 	push.MediaType = contentType(x.r.Header)
-	push.Body, err = x.readManifest()
-	return push, err
+	return push, nil
 }
 
 // contentType is the media type of a body, without parameters; "" where it is not said.
@@ -130,7 +151,7 @@ func contentType(header http.Header) string {
 // parseTags reads the tag parameters of a push by digest.
 func parseTags(values []string) ([]oci.Tag, error) {
 	if len(values) > maxTags {
-		return nil, oci.Errorf(oci.TooLarge, "%d tags in one request, more than %d", len(values), maxTags)
+		return nil, oci.Errorf(oci.QueryTooLong, "%d tags in one request, more than %d", len(values), maxTags)
 	}
 	var tags []oci.Tag
 	for _, v := range values {
@@ -145,14 +166,19 @@ func parseTags(values []string) ([]oci.Tag, error) {
 	return tags, nil
 }
 
+// maxManifestTime is how long the body of a manifest may take, however steadily it comes: it is held in memory. The
+// largest one then needs 14 KiB a second.
+const maxManifestTime = 5 * time.Minute
+
 // readManifest reads a body that has to be a manifest. Room is made as bytes come, not as they are announced.
-func (x *exchange) readManifest() ([]byte, error) {
+func (x *exchange) readManifest(body *held) ([]byte, error) {
 	if n := x.r.ContentLength; n > oci.MaxManifest {
 		return nil, oci.Errorf(oci.TooLarge, "the manifest has %d bytes, more than %d", n, oci.MaxManifest)
 	}
+	x.endRead(maxManifestTime)
 	var b bytes.Buffer
 	b.Grow(int(min(max(x.r.ContentLength, 0), 64<<10)) + bytes.MinRead)
-	if _, err := b.ReadFrom(io.LimitReader(&x.body, oci.MaxManifest+1)); err != nil {
+	if _, err := b.ReadFrom(io.LimitReader(body, oci.MaxManifest+1)); err != nil {
 		return nil, err
 	}
 	if b.Len() > oci.MaxManifest {
@@ -160,6 +186,29 @@ func (x *exchange) readManifest() ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// maxHeld is how many bytes of manifests are held in memory at one time: sixteen of the largest.
+const maxHeld = 16 * oci.MaxManifest
+
+// held is a body that is held in memory, and counted there with all others. Clients do not wait for each other: one too many
+// is told to come again.
+type held struct {
+	src io.Reader
+	all *atomic.Int64 // bytes of all
+	n   int64         // of this one
+}
+
+func (b *held) Read(p []byte) (int, error) {
+	n, err := b.src.Read(p)
+	b.n += int64(n)
+	if b.all.Add(int64(n)) > maxHeld {
+		return 0, oci.Errorf(oci.Unavailable, "too many large manifests are being pushed at this moment")
+	}
+	return n, err
+}
+
+// release takes the body out of the count.
+func (b *held) release() { b.all.Add(-b.n) }
 
 // subjectOf returns the subject of a manifest that has been accepted, "" where it has none. Most have none, and show it
 // by not having the word.

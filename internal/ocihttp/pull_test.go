@@ -49,6 +49,31 @@ func TestPullManifest(t *testing.T) {
 	s.do("GET", "/v2/A/manifests/v1", nil).want(t, 400, oci.NameInvalid)
 }
 
+// What is pushed as a page of the web is sent as it was pushed, and no browser shows it as a page of the registry's host.
+func TestPages(t *testing.T) {
+	f := newFake()
+	s := serve(t, f, ocihttp.Options{})
+	const page = `{"annotations":{"x":"<script>fetch('/v2/_catalog')</script>"}}`
+	d := digestOf(page, "")
+	s.do("PUT", "/v2/a/manifests/v1", page, "Content-Type: text/html; charset=utf-8").want(t, 201, "")
+	s.do("POST", "/v2/a/blobs/uploads/?digest="+string(d), page, "Content-Type: text/html").want(t, 201, "")
+	s.do("GET", "/v2/a/manifests/v1", nil).want(t, 200, "").header(t, "Content-Type", "text/html")
+	s.do("GET", "/v2/a/blobs/"+string(d), nil).want(t, 200, "").header(t, "Content-Type", "application/octet-stream")
+	for _, path := range []string{"/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/a/referrers/" + string(d), "/v2/a/manifests/v1", "/v2/a/manifests/" + string(d),
+		"/v2/a/manifests/none", "/v2/a/blobs/" + string(d), "/v2/a/blobs/<script>", "/<script>"} {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
+			for _, header := range []string{"X: y", "If-None-Match: *", "Range: bytes=0-3"} {
+				policy := ""
+				if strings.Contains(path, "/manifests/") {
+					policy = "default-src 'none'; sandbox"
+				}
+				s.do(method, path, nil, header).header(t, "X-Content-Type-Options", "nosniff").
+					header(t, "Content-Security-Policy", policy)
+			}
+		}
+	}
+}
+
 func TestNotModified(t *testing.T) {
 	f := newFake()
 	_, manifest := withImage(f)

@@ -3,9 +3,12 @@
 package ocihttp_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -228,7 +231,7 @@ func TestStartUploadErrors(t *testing.T) {
 		case "":
 			r.want(t, 202, "")
 		case oci.SizeInvalid:
-			r.want(t, 413, code)
+			r.want(t, 414, code)
 		default:
 			r.want(t, 400, code)
 		}
@@ -298,6 +301,24 @@ func TestPushManifest(t *testing.T) {
 	}
 }
 
+// The warning is in the form of the specification's "Warnings", and no longer for much that is absent than for little.
+func TestWarnsOfWhatIsAbsent(t *testing.T) {
+	f := newFake()
+	withImage(f)
+	s := serve(t, f, ocihttp.Options{})
+	one, long := digestOf("one", ""), digestOf("one", "sha512:")
+	many := append(slices.Repeat([]oci.Digest{one}, 9999), long)
+	for want, absent := range map[string][]oci.Digest{
+		"": nil,
+		`299 - "the manifest lists ` + string(one) + `, which is not in this repository"`:                {one},
+		`299 - "the manifest lists ` + string(long) + ` and 1 more, which are not in this repository"`:   {long, one},
+		`299 - "the manifest lists ` + string(one) + ` and 9999 more, which are not in this repository"`: many,
+	} {
+		f.absent = absent
+		s.do("PUT", "/v2/a/manifests/v1", image("layer", "")).want(t, 201, "").header(t, "Warning", want)
+	}
+}
+
 func TestSubject(t *testing.T) {
 	f := newFake()
 	withImage(f)
@@ -325,7 +346,7 @@ func TestTagParameters(t *testing.T) {
 		ten += fmt.Sprintf("&tag=t%d", i)
 	}
 	s.do("PUT", path+"?"+ten[1:], body).want(t, 201, "")
-	s.do("PUT", path+"?tag=t10"+ten, body).want(t, 413, oci.SizeInvalid)
+	s.do("PUT", path+"?tag=t10"+ten, body).want(t, 414, oci.SizeInvalid)
 	s.do("PUT", path+"?tag=ok&tag=-", body).want(t, 400, oci.ManifestInvalid)
 	s.do("PUT", path+"?tag=", body).want(t, 400, oci.ManifestInvalid)
 	s.do("GET", "/v2/a/manifests/ok", nil).want(t, 404, oci.ManifestUnknown)
@@ -402,4 +423,43 @@ func TestDelete(t *testing.T) {
 	s.do("DELETE", "/v2/a/manifests/-", nil).want(t, 404, oci.ManifestUnknown)
 	s.do("DELETE", "/v2/a/manifests/sha256:x", nil).want(t, 400, oci.DigestInvalid)
 	s.do("DELETE", "/v2/a/blobs/v1", nil).want(t, 400, oci.DigestInvalid)
+}
+
+// Manifests are held in memory while they are pushed, but not any number of them.
+func TestManyLargeManifests(t *testing.T) {
+	const most = 16
+	f := newFake()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int64
+	f.before = func(_ context.Context, call string) {
+		if call == "PushManifest" && calls.Add(1) <= most {
+			arrived <- struct{}{}
+			<-release
+		}
+	}
+	s := serve(t, f, ocihttp.Options{})
+	large := "{" + strings.Repeat(" ", oci.MaxManifest-2) + "}"
+	done := make(chan int, most)
+	for range most {
+		go func() {
+			r, err := s.try("PUT", "/v2/a/manifests/v1", large)
+			if err != nil {
+				t.Error(err)
+			}
+			done <- r.StatusCode
+		}()
+	}
+	for range most {
+		<-arrived
+	}
+	s.do("PUT", "/v2/a/manifests/v2", "{}").want(t, 503, oci.Unavailable).header(t, "Retry-After", "1")
+	s.do("PUT", "/v2/a/manifests/v2", unsized(large)).want(t, 503, oci.Unavailable)
+	s.do("GET", "/v2/a/manifests/v2", nil).want(t, 404, oci.ManifestUnknown)
+	close(release)
+	for range most {
+		if status := <-done; status != 201 {
+			t.Errorf("status %d", status)
+		}
+	}
+	s.do("PUT", "/v2/a/manifests/v2", large).want(t, 201, "")
 }

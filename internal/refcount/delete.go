@@ -101,7 +101,7 @@ func (r *removal) step(ctx context.Context, now time.Time) (done bool, err error
 		r.untag(t, now, tags[i])
 	}
 	if len(tags) > tagBatch {
-		t.update(manifestKey(r.repo, r.digest), change{add: []store.Attr{num(attrTags, -tagBatch)}}, m.asRead()...)
+		t.update(manifestKey(r.repo, r.digest), change{add: []store.Attr{num(attrTags, -tagBatch)}, remove: []string{attrCounting}}, m.asRead()...)
 		if err := r.l.apply(ctx, now, t); err != nil {
 			return false, err
 		}
@@ -213,10 +213,7 @@ func (r *removal) flip(ctx context.Context, now time.Time, t *txn, m manifest, b
 
 // takeBack adds one reference less for each edge.
 func (l *Ledger) takeBack(ctx context.Context, now time.Time, t *txn, repo oci.Repository, es []edge) error {
-	keys := make([]store.Key, len(es))
-	for i, e := range es {
-		keys[i] = e.key(repo)
-	}
+	keys := keysOf(repo, es)
 	rows, err := l.read(ctx, keys...)
 	if err != nil {
 		return err

@@ -27,16 +27,9 @@ const MaxEdgeBytes = 10_000 * (1 + sha256.Size)
 // EdgeBytes is what one edge to d takes of MaxEdgeBytes.
 func EdgeBytes(d oci.Digest) int { return 1 + len(d.Encoded())/2 }
 
-// edgesOf sorts and deduplicates what a manifest references: links first, then children, each by digest. The order is
-// the stage's, and the cursor counts along it.
-func edgesOf(links, children []oci.Digest) []edge {
-	var es []edge
-	for _, d := range links {
-		es = append(es, edge{false, d})
-	}
-	for _, d := range children {
-		es = append(es, edge{true, d})
-	}
+// ordered sorts edges and drops repetitions: links first, then children, each by digest. The order is the stage's, and the
+// cursor counts along it.
+func ordered(es []edge) []edge {
 	slices.SortFunc(es, func(a, b edge) int {
 		if a.child != b.child {
 			if a.child {
@@ -97,4 +90,12 @@ func (e edge) key(repo oci.Repository) store.Key {
 		return manifestKey(repo, e.digest)
 	}
 	return linkKey(repo, e.digest)
+}
+
+func keysOf(repo oci.Repository, es []edge) []store.Key {
+	keys := make([]store.Key, len(es))
+	for i, e := range es {
+		keys[i] = e.key(repo)
+	}
+	return keys
 }

@@ -49,11 +49,11 @@ func FuzzUnpackEdges(f *testing.F) {
 
 // The edges of a manifest have an order and no repetitions, whatever it lists, and are stored without loss. Each byte of
 // what is listed is a reference: to one of 64 contents, by one of two algorithms, as a blob or a manifest.
-func FuzzEdgesOf(f *testing.F) {
+func FuzzOrdered(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 1, 64, 65, 128, 192, 193, 255, 0})
 	f.Fuzz(func(t *testing.T, listed []byte) {
-		var links, children []oci.Digest
+		var unordered []edge
 		want := make(map[edge]bool)
 		for _, b := range listed {
 			algorithm := digest.SHA256
@@ -62,13 +62,9 @@ func FuzzEdgesOf(f *testing.F) {
 			}
 			e := edge{b&128 != 0, algorithm.FromBytes([]byte{b & 63})}
 			want[e] = true
-			if e.child {
-				children = append(children, e.digest)
-			} else {
-				links = append(links, e.digest)
-			}
+			unordered = append(unordered, e)
 		}
-		es := edgesOf(links, children)
+		es := ordered(unordered)
 		if len(es) != len(want) {
 			t.Fatalf("%x: %d edges, want %d", listed, len(es), len(want))
 		}

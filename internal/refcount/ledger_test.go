@@ -24,10 +24,11 @@ import (
 // world is a ledger on a store in memory, at a clock that the test moves.
 type world struct {
 	*refcount.Ledger
-	t      *testing.T
-	store  *memstore.Store
-	clock  *clock.Manual
-	others uint64 // ledgers beside
+	t       *testing.T
+	store   *memstore.Store
+	clock   *clock.Manual
+	others  uint64 // ledgers beside
+	damages int    // that were planted
 }
 
 func newWorld(t *testing.T, change ...func(*refcount.Config)) *world {
@@ -91,7 +92,7 @@ func (w *world) push(repo oci.Repository, name string, tags []oci.Tag, change ..
 		f(&p)
 	}
 	p.Digest = digest.FromBytes(p.Body)
-	return p.Digest, w.Push(context.Background(), p)
+	return p.Digest, second(w.Push(context.Background(), p))
 }
 
 func links(ds ...oci.Digest) func(*refcount.Push) { return func(p *refcount.Push) { p.Links = ds } }
@@ -217,7 +218,7 @@ func TestUndelete(t *testing.T) {
 			w.must(err)
 			w.audit()
 			if fmt.Sprint(got.Manifests) != fmt.Sprint([]oci.Digest{d, sig}) || fmt.Sprint(got.Tags) != "[one]" ||
-				len(got.Lost) != 1 || got.Lost[0].Name != "two" {
+				len(got.Lost) != 1 || got.Lost[0].Name != "two" || !strings.HasPrefix(got.Lost[0].Reason, "the tag points to sha256:") {
 				t.Fatalf("restored %+v", got)
 			}
 			w.settle()

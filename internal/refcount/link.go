@@ -99,7 +99,7 @@ func (l *Ledger) Mount(ctx context.Context, repo oci.Repository, d oci.Digest, f
 
 // addLink links a blob that is there, as read, to a repository that does not link it.
 func (l *Ledger) addLink(t *txn, now time.Time, repo oci.Repository, d oci.Digest, size int64, object string) {
-	t.update(blobKey(d), change{add: []store.Attr{num(attrLinks, 1)}, remove: []string{attrDue}},
+	t.update(blobKey(d), change{add: []store.Attr{num(attrLinks, 1)}, remove: []string{attrCounting, attrDue}},
 		exists(), is(attrObject, object))
 	k := linkKey(repo, d)
 	t.put(k, linkRow(k, size, object, now.Add(l.cfg.Margins.Grace)), absent())
@@ -154,7 +154,7 @@ func (l *Ledger) linkWithoutBlob(ctx context.Context, now time.Time, repo oci.Re
 // takeOne takes one reference off a row that has n of them. Who takes the last one writes the due (C6); the range
 // makes a wrong reading refuse the transaction instead of losing the due.
 func takeOne(t *txn, k store.Key, attr string, n int64, dueAt time.Time) {
-	c := change{add: []store.Attr{num(attr, -1)}}
+	c := change{add: []store.Attr{num(attr, -1)}, remove: []string{attrCounting}}
 	if n <= 1 {
 		c.set = []store.Attr{due(dueAt)}
 		t.update(k, c, exists(), equals(attr, 1))

@@ -209,6 +209,7 @@ type tally map[oci.Digest]*delta
 type delta struct {
 	tags, parents int64
 	child         bool // it must be visible
+	pushed        bool // it was pushed again, and is none of those that a cascade is to take
 	op            int  // index in the transaction, once added
 }
 
@@ -222,7 +223,7 @@ func (ts tally) of(d oci.Digest) *delta {
 // add appends the operation for one manifest that is there. untagged says since when a manifest that loses a tag may
 // be without one: its reader takes it for the truth only where no tag is left.
 func (dt *delta) add(l *Ledger, t *txn, now time.Time, repo oci.Repository, d oci.Digest, conds ...store.Cond) {
-	var c change
+	c := change{remove: []string{attrCounting}}
 	if dt.tags != 0 {
 		c.add = append(c.add, num(attrTags, dt.tags))
 	}
@@ -231,6 +232,9 @@ func (dt *delta) add(l *Ledger, t *txn, now time.Time, repo oci.Repository, d oc
 	}
 	if dt.tags < 0 {
 		c.set = append(c.set, num(attrUntagged, now.UnixMilli()))
+	}
+	if dt.pushed {
+		c.set = append(c.set, num(attrPushed, now.UnixMilli()))
 	}
 	switch {
 	case dt.parents > 0 || dt.tags > 0:
@@ -242,7 +246,7 @@ func (dt *delta) add(l *Ledger, t *txn, now time.Time, repo oci.Repository, d oc
 	if dt.child || len(conds) == 0 {
 		conds = append(conds, is(attrState, stateVisible))
 	}
-	if len(c.add) == 0 {
+	if len(c.add) == 0 && len(c.set) == 0 {
 		dt.op = t.check(manifestKey(repo, d), conds...)
 		return
 	}

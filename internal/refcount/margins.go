@@ -18,7 +18,7 @@ type Margins struct {
 	Grace time.Duration
 	// UndoWindow is for how long a deleted manifest can be brought back.
 	UndoWindow time.Duration
-	// UploadTTL is for how long an upload session may stay untouched.
+	// UploadTTL is for how long an upload session may stay untouched, and for how long the id of an upload is good.
 	UploadTTL time.Duration
 	// MaxPut is the longest that one put of an object may take, from its start until it has landed or never will.
 	MaxPut time.Duration

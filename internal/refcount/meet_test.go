@@ -145,7 +145,7 @@ func TestRepositoryPutBackMeetsItsRemoval(t *testing.T) {
 		return faultstore.Pass
 	}})
 	push := refcount.Push{Repo: repo, MediaType: oci.MediaTypeManifest, Body: []byte("{}"), Digest: digestOf("{}"), Links: []oci.Digest{blob}}
-	w.must(w.beside(p.Table(w.store)).Push(ctx, push))
+	w.must(second(w.beside(p.Table(w.store)).Push(ctx, push)))
 	w.audit()
 }
 
@@ -155,7 +155,7 @@ func TestDeleteMeetsSweepAndUpload(t *testing.T) {
 	d := w.upload(repo, big)
 	w.clock.Advance(25 * time.Hour)
 	swept, uploaded := false, false
-	other := w.beside(apart{Table: w.store, between: func(next store.Key) {
+	other := w.beside(faultstore.Apart{Table: w.store, Between: func(next store.Key) {
 		switch {
 		case strings.HasPrefix(next.PK, "b#") && !swept:
 			swept = true
@@ -194,20 +194,20 @@ func TestStageOfTwoMoments(t *testing.T) {
 	bodyOp := func(kind store.OpKind) func(store.Op) bool {
 		return func(op store.Op) bool { return op.Kind == kind && strings.HasPrefix(op.Key.PK, "y#") }
 	}
-	_ = die(bodyOp(store.OpPut)).Push(ctx, push)
+	_, _ = die(bodyOp(store.OpPut)).Push(ctx, push)
 
 	looks := 0
-	other := w.beside(apart{Table: w.store, last: true, between: func(next store.Key) {
+	other := w.beside(faultstore.Apart{Table: w.store, Backward: true, Between: func(next store.Key) {
 		if next.PK != "n" {
 			return
 		}
 		if looks++; looks == 3 { // the second one found the stage and put its body
 			w.must(w.DeleteBlob(ctx, repo, foreign[first]))
-			_ = die(bodyOp(store.OpUpdate)).Push(ctx, push)
+			_, _ = die(bodyOp(store.OpUpdate)).Push(ctx, push)
 			w.upload(repo, contents[first])
 		}
 	}})
-	w.must(other.Push(ctx, push))
+	w.must(second(other.Push(ctx, push)))
 	if looks < 3 {
 		t.Fatal("they did not meet")
 	}

@@ -16,3 +16,16 @@ func ObjectOf(it store.Item) string {
 	}
 	return ""
 }
+
+// owned names the bytes that a row owns (C1), "" for a row that owns none.
+func owned(k store.Key, r store.Row) string {
+	switch kind, rest := kindOf(k); kind {
+	case kindBlob, kindBody, kindSession:
+		return r.Text(attrObject)
+	case kindTombstone:
+		if r != nil {
+			return rest
+		}
+	}
+	return ""
+}

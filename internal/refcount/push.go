@@ -19,9 +19,10 @@ type Push struct {
 	MediaType    string
 	ArtifactType string
 	Body         []byte
-	// Links are the blobs that it needs, and Children the manifests. They must be there.
+	// Links are the blobs that it needs, and Children what an index lists: manifests, or blobs where there is no such
+	// manifest. They must be there.
 	Links, Children []oci.Digest
-	// Foreign are blobs whose bytes may stay elsewhere, and Sparse manifests that may be absent: those that are there when
+	// Foreign are blobs whose bytes may stay elsewhere, and Sparse children that may be absent: those that are there when
 	// the push begins are held as the others are.
 	Foreign, Sparse []oci.Digest
 	Subject         oci.Digest // "" for none
@@ -38,18 +39,29 @@ const MaxPushTags = 10
 
 // Push records a manifest and moves its tags in one moment (design §5). After success the manifest is visible by
 // digest, tag, tag list and referrers, and everything that it holds stays for as long as it does (C3). Repeating it is
-// safe; where it would change nothing it writes nothing. Errors: ManifestBlobUnknown with the digest as detail;
-// PreconditionFailed; TooLarge when its edges do not fit a row.
-func (l *Ledger) Push(ctx context.Context, p Push) error {
+// safe; where it would change nothing it writes nothing. It returns those of Foreign and Sparse that it does not hold, each
+// once: they were not there when the manifest was recorded, whatever has come since. Errors: ManifestBlobUnknown with the digest as detail; PreconditionFailed; TooLarge when its edges do not fit a
+// row.
+func (l *Ledger) Push(ctx context.Context, p Push) (absent []oci.Digest, err error) {
 	w := &pusher{l: l, p: p, operation: l.cfg.NewToken(), at: l.clock.Now().UnixMilli(), size: int64(len(p.Body))}
 	staged := false
-	err := l.retry(ctx, func(now time.Time) error {
-		s, err := w.look(ctx, nil)
+	err = l.retry(ctx, func(now time.Time) error {
+		var recorded []store.Key
+		if len(p.Foreign)+len(p.Sparse) > 0 {
+			recorded = []store.Key{bodyKey(p.Repo, p.Digest)}
+		}
+		s, err := w.look(ctx, recorded, w.sought())
 		if err != nil || w.landed(s) {
 			return err
 		}
+		w.absent = w.lacks(s.found)
 		switch {
 		case s.manifest.visible():
+			if recorded != nil {
+				if err := w.lacksBeside(s); err != nil {
+					return err
+				}
+			}
 			return w.moveTags(ctx, now, s)
 		case s.manifest.there:
 			staged = true
@@ -59,9 +71,12 @@ func (l *Ledger) Push(ctx context.Context, p Push) error {
 		return err
 	})
 	if err == nil && staged {
-		return w.stage(ctx)
+		err = w.stage(ctx)
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return w.absent, nil
 }
 
 // pusher is one Push under way. Its operation token and time stay the same over all attempts.
@@ -72,6 +87,8 @@ type pusher struct {
 	at        int64
 	size      int64  // of the body
 	put       string // object that this push has put the body at
+	unsure    bool   // a child may be a blob: they have to be looked at
+	absent    []oci.Digest
 }
 
 // sight is what an attempt read, in one batch.
@@ -81,11 +98,11 @@ type sight struct {
 	body       store.Row // where asked for
 	subject    manifest  // where the push has one
 	tags       []tag
-	present    map[oci.Digest]bool // of Foreign and Sparse
+	found      map[oci.Digest]edge // of what was sought
 }
 
-// look reads all that the push depends on, and extra.
-func (w *pusher) look(ctx context.Context, extra []store.Key) (sight, error) {
+// look reads all that the push depends on, extra, and what is sought.
+func (w *pusher) look(ctx context.Context, extra []store.Key, sought []edge) (sight, error) {
 	p := &w.p
 	keys := append([]store.Key{manifestKey(p.Repo, p.Digest), repositoryKey(p.Repo)}, extra...)
 	if p.Subject != "" {
@@ -95,17 +112,12 @@ func (w *pusher) look(ctx context.Context, extra []store.Key) (sight, error) {
 	for _, name := range p.Tags {
 		keys = append(keys, tagKey(p.Repo, name))
 	}
-	for _, d := range p.Foreign {
-		keys = append(keys, linkKey(p.Repo, d))
-	}
-	for _, d := range p.Sparse {
-		keys = append(keys, manifestKey(p.Repo, d))
-	}
+	keys = append(keys, keysOf(p.Repo, sought)...)
 	rows, err := w.l.read(ctx, keys...)
 	if err != nil {
 		return sight{}, err
 	}
-	s := sight{manifest: readManifest(rows[0]), repository: rows[1], present: map[oci.Digest]bool{}}
+	s := sight{manifest: readManifest(rows[0]), repository: rows[1]}
 	if len(extra) > 0 {
 		s.body = rows[2]
 	}
@@ -116,15 +128,8 @@ func (w *pusher) look(ctx context.Context, extra []store.Key) (sight, error) {
 	for i := range p.Tags {
 		s.tags = append(s.tags, readTag(rows[i]))
 	}
-	rows = rows[len(p.Tags):]
-	for i, d := range p.Foreign {
-		s.present[d] = rows[i] != nil
-	}
-	rows = rows[len(p.Foreign):]
-	for i, d := range p.Sparse {
-		s.present[d] = readManifest(rows[i]).visible()
-	}
-	return s, nil
+	s.found, err = w.find(ctx, sought, rows[len(p.Tags):])
+	return s, err
 }
 
 // landed tells whether an earlier attempt of this push took effect although its reply was lost: its tags are its own.
@@ -152,20 +157,31 @@ func (w *pusher) precondition(now time.Time, s sight) error {
 	return nil
 }
 
-// edges decides what the manifest holds, from what is there now. Once a body row has recorded it, that row decides.
-func (w *pusher) edges(s sight) ([]edge, error) {
-	links, children := slices.Clone(w.p.Links), slices.Clone(w.p.Children)
-	for _, d := range w.p.Foreign {
-		if s.present[d] {
-			links = append(links, d)
+// edges decides what the manifest holds, from what was found. Once a body row has recorded it, that row decides.
+func (w *pusher) edges(found map[oci.Digest]edge) ([]edge, error) {
+	var es []edge
+	for _, d := range w.p.Links {
+		es = append(es, edge{false, d})
+	}
+	for _, d := range w.p.Children {
+		e, there := found[d]
+		switch {
+		case there:
+			es = append(es, e)
+		case w.unsure:
+			return nil, blobMissing(d)
+		default:
+			es = append(es, edge{true, d})
 		}
 	}
-	for _, d := range w.p.Sparse {
-		if s.present[d] {
-			children = append(children, d)
+	for _, list := range [][]oci.Digest{w.p.Foreign, w.p.Sparse} {
+		for _, d := range list {
+			if e, there := found[d]; there {
+				es = append(es, e)
+			}
 		}
 	}
-	es := edgesOf(links, children)
+	es = ordered(es)
 	bytes := 0
 	for _, e := range es {
 		bytes += EdgeBytes(e.digest)
@@ -196,6 +212,7 @@ func (w *pusher) moveTags(ctx context.Context, now time.Time, s sight) error {
 	pub := w.publish(now, s)
 	own := pub.tally.of(w.p.Digest)
 	own.child = true
+	own.pushed = s.subject.cascade // see outlive
 	pub.addManifests(w.l, now, w.p.Repo)
 	return pub.judge(w.l.commit(ctx, now, &pub.txn), s)
 }
@@ -223,7 +240,7 @@ func (w *pusher) pushWhole(ctx context.Context, now time.Time, s sight) (stage b
 	if err := w.precondition(now, s); err != nil {
 		return false, err
 	}
-	es, err := w.edges(s)
+	es, err := w.edges(s.found)
 	if err != nil {
 		return false, err
 	}
@@ -242,7 +259,12 @@ func (w *pusher) pushWhole(ctx context.Context, now time.Time, s sight) (stage b
 	if len(pub.ops) > store.MaxOps {
 		return true, nil
 	}
-	return false, pub.judge(w.l.commit(ctx, now, &pub.txn), s)
+	err = pub.judge(w.l.commit(ctx, now, &pub.txn), s)
+	if oci.CodeOf(err) == oci.ManifestBlobUnknown && len(w.p.Children) > 0 && !w.unsure {
+		w.unsure = true
+		return false, errAgain
+	}
+	return false, err
 }
 
 // manifestRow makes the row of a manifest that was not there.
@@ -303,7 +325,7 @@ func (pub *publication) hold(repo oci.Repository, es []edge) {
 			dt.child = true
 			continue
 		}
-		op := pub.update(e.key(repo), change{add: []store.Attr{num(attrRefs, 1)}, remove: []string{attrDue}}, exists())
+		op := pub.update(e.key(repo), change{add: []store.Attr{num(attrRefs, 1)}, remove: []string{attrCounting, attrDue}}, exists())
 		pub.links[op] = e.digest
 	}
 }
@@ -331,8 +353,10 @@ func (pub *publication) judge(err error, s sight) error {
 			return nil
 		}
 	}
-	if d := pub.missing(c); d != "" && !s.present[d] {
-		return blobMissing(d)
+	if d := pub.missing(c); d != "" {
+		if _, there := s.found[d]; !there {
+			return blobMissing(d)
+		}
 	}
 	return errAgain
 }

@@ -3,7 +3,6 @@
 package refcount_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,29 +16,6 @@ import (
 	"tare/internal/store"
 	"tare/internal/store/faultstore"
 )
-
-// apart is a table whose batches of reads are of as many moments as they have keys, which the contract allows.
-type apart struct {
-	store.Table
-	between func(next store.Key) // called before each key is read
-	last    bool                 // the last key comes first
-}
-
-func (a apart) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error) {
-	rows := make([]store.Row, len(keys))
-	for i := range keys {
-		if a.last {
-			i = len(keys) - 1 - i
-		}
-		a.between(keys[i])
-		r, err := a.Table.Get(ctx, keys[i])
-		if err != nil {
-			return nil, err
-		}
-		rows[i] = r[0]
-	}
-	return rows, nil
-}
 
 // beside returns a second ledger on the world's store, behind another table.
 func (w *world) beside(table store.Table) *refcount.Ledger {
@@ -57,7 +33,7 @@ func TestSweepersMeetAtALink(t *testing.T) {
 	w.upload(repo, big)
 	w.clock.Advance(25 * time.Hour)
 	met := false
-	other := w.beside(apart{Table: w.store, between: func(next store.Key) {
+	other := w.beside(faultstore.Apart{Table: w.store, Between: func(next store.Key) {
 		if strings.HasPrefix(next.PK, "b#") && !met {
 			met = true
 			w.sweep()
@@ -76,7 +52,7 @@ func TestDeleteMeetsTheSweep(t *testing.T) {
 	w := newWorld(t)
 	d := w.upload(repo, big)
 	w.clock.Advance(25 * time.Hour)
-	other := w.beside(apart{Table: w.store, between: func(next store.Key) {
+	other := w.beside(faultstore.Apart{Table: w.store, Between: func(next store.Key) {
 		if strings.HasPrefix(next.PK, "b#") {
 			w.sweep()
 		}
@@ -133,6 +109,50 @@ func TestCascadeSparesWhatCameAfter(t *testing.T) {
 		t.Fatalf("pushed after the delete of its subject: %v", err)
 	}
 	w.audit()
+}
+
+// The same for a referrer that is still there, and is pushed again under a tag, or deleted and brought back. The tag it
+// loses before the cascade comes.
+func TestCascadeSparesWhatIsBack(t *testing.T) {
+	for name, back := range map[string]func(*world, oci.Digest, oci.Digest){
+		"tagged": func(w *world, d, _ oci.Digest) {
+			_, err := w.push(repo, "signature", []oci.Tag{"t"}, subject(d))
+			w.must(err)
+			w.must(w.DeleteTag(w.t.Context(), repo, "t"))
+		},
+		"undeleted": func(w *world, _, signature oci.Digest) {
+			w.must(w.DeleteManifest(w.t.Context(), repo, signature))
+			w.clock.Advance(time.Second)
+			_, err := w.Undelete(w.t.Context(), repo, signature)
+			w.must(err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			d, err := w.push(repo, "subject", nil)
+			w.must(err)
+			signature, err := w.push(repo, "signature", nil, subject(d))
+			w.must(err)
+			w.clock.Advance(time.Minute)
+			commits := 0
+			cut := faultstore.New(faultstore.Options{Plan: func(c faultstore.Call) faultstore.Action {
+				if c.Kind == faultstore.Commit {
+					if commits++; commits > 1 { // the flip, and no cascade
+						return faultstore.Unavailable
+					}
+				}
+				return faultstore.Pass
+			}})
+			w.must(w.beside(cut.Table(w.store)).DeleteManifest(t.Context(), repo, d))
+			w.clock.Advance(time.Second)
+			back(w, d, signature)
+			w.sweep()
+			if _, err := w.FindManifest(t.Context(), repo, signature); err != nil {
+				t.Fatalf("it was back after the delete of its subject: %v", err)
+			}
+			w.audit()
+		})
+	}
 }
 
 // The same for a referrer that is still there, and is pushed again just before the cascade takes it.
@@ -233,7 +253,7 @@ func TestGivingUpWaitsForTheWriterOfABody(t *testing.T) {
 		refcount.Config{Margins: w.Margins(), NewToken: seededTokens(w.others + 1)})
 	w.must(err)
 	body := []byte(strings.Repeat(" ", refcount.MaxInlineBody+1))
-	if err := l.Push(t.Context(), refcount.Push{Repo: repo, Digest: digest.FromBytes(body), MediaType: oci.MediaTypeManifest, Body: body}); err == nil {
+	if _, err := l.Push(t.Context(), refcount.Push{Repo: repo, Digest: digest.FromBytes(body), MediaType: oci.MediaTypeManifest, Body: body}); err == nil {
 		t.Fatal("the push succeeded without its body")
 	}
 	w.clock.Advance(w.Margins().StageLease + time.Second)
@@ -244,4 +264,31 @@ func TestGivingUpWaitsForTheWriterOfABody(t *testing.T) {
 		t.Fatal(landed, err)
 	}
 	w.audit()
+}
+
+// What came after a manifest that lists it is not held by it, and a push that only finds the manifest does not say so (C3).
+func TestRepushTellsWhatIsNotHeld(t *testing.T) {
+	for name, between := range map[string]func(w *world, p refcount.Push){
+		"visible": func(*world, refcount.Push) {},
+		"deleted": func(w *world, p refcount.Push) { w.must(w.DeleteManifest(t.Context(), repo, p.Digest)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			const content = "comes later"
+			d := digestOf(content)
+			index := refcount.Push{Repo: repo, MediaType: oci.MediaTypeIndex, Body: []byte("[]"), Digest: digestOf("[]"), Sparse: []oci.Digest{d}, Tags: []oci.Tag{"v1"}}
+			for i := range 3 {
+				absent, err := w.Push(t.Context(), index)
+				w.must(err)
+				if len(absent) != 1 || absent[0] != d {
+					t.Errorf("push %d: absent %v", i+1, absent)
+				}
+				if i == 0 {
+					between(w, index)
+					w.upload(repo, content)
+				}
+			}
+			w.audit()
+		})
+	}
 }

@@ -3,6 +3,7 @@
 package refcount
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,10 +38,11 @@ const (
 	attrCascade   = "cascade"  // int 1: referrers have still to go
 	attrBody      = "body"     // bytes
 	attrObject    = "object"
-	attrReferrer  = "desc"  // string: descriptor as JSON
-	attrRefs      = "refs"  // int
-	attrLinks     = "links" // int
-	attrBytes     = "bytes" // bytes of a content row; int on a tombstone: how many
+	attrReferrer  = "desc"     // string: descriptor as JSON
+	attrRefs      = "refs"     // int
+	attrLinks     = "links"    // int
+	attrCounting  = "counting" // string: token of an audit that counts anew; every change of a count takes it away
+	attrBytes     = "bytes"    // bytes of a content row; int on a tombstone: how many
 	attrRepo      = "repo"
 	attrOffset    = "off"
 	attrHash      = "hash" // bytes: state of the running hash
@@ -55,10 +57,13 @@ const (
 // format is the version of every row written today. A reader understands older ones and refuses newer ones.
 const format = 1
 
+// errNewer is the error of a row that a newer program wrote.
+var errNewer = errors.New("must be upgraded")
+
 func checkFormat(k store.Key, r store.Row) error {
 	if r != nil && r.Num(attrFormat) > format {
 		return &store.Error{Op: "read", Key: k.String(), Outcome: store.ErrCorrupt,
-			Cause: fmt.Errorf("row format %d; this program knows up to %d and must be upgraded", r.Num(attrFormat), format)}
+			Cause: fmt.Errorf("row format %d; this program knows up to %d and %w", r.Num(attrFormat), format, errNewer)}
 	}
 	return nil
 }

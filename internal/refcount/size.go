@@ -18,7 +18,8 @@ type Size struct {
 	Tags      int
 }
 
-// Size adds up a repository, at the cost of reading all its rows. A repository that is not there has size zero.
+// Size adds up a repository, at the cost of reading all its rows. Errors: NameUnknown where there is neither a row of the
+// repository nor a blob in it.
 func (l *Ledger) Size(ctx context.Context, repo oci.Repository) (Size, error) {
 	var out Size
 	err := l.eachPage(ctx, store.Query{PK: partition(kindLink, repo), Limit: store.MaxGet}, func(items []store.Item) (bool, error) {
@@ -52,5 +53,12 @@ func (l *Ledger) Size(ctx context.Context, repo oci.Repository) (Size, error) {
 		}
 		return true, nil
 	})
+	if err != nil || out != (Size{}) {
+		return out, err
+	}
+	r, err := l.get(ctx, repositoryKey(repo))
+	if err == nil && r == nil {
+		err = oci.Errorf(oci.NameUnknown, "there is no repository %s", repo)
+	}
 	return out, err
 }

@@ -20,6 +20,7 @@ const stageBatch = store.MaxOps - 1
 // move the cursor in the same transaction, then one flip that makes it visible with its tags. A crash leaves a staged
 // row, which the sweep unwinds by its cursor. Anyone may continue anyone's stage: the body row has the edges.
 func (w *pusher) stage(ctx context.Context) error {
+	w.unsure = true // the edges are recorded before a commit looks at them
 	for {
 		done := false
 		err := w.l.retry(ctx, func(now time.Time) (err error) {
@@ -34,7 +35,7 @@ func (w *pusher) stage(ctx context.Context) error {
 
 // stageStep reads where the manifest stands and takes it one transaction further.
 func (w *pusher) stageStep(ctx context.Context, now time.Time) (done bool, err error) {
-	s, err := w.look(ctx, []store.Key{bodyKey(w.p.Repo, w.p.Digest)})
+	s, err := w.look(ctx, []store.Key{bodyKey(w.p.Repo, w.p.Digest)}, nil)
 	if err != nil || w.landed(s) {
 		return true, err
 	}
@@ -44,8 +45,11 @@ func (w *pusher) stageStep(ctx context.Context, now time.Time) (done bool, err e
 	m := s.manifest
 	switch m.state {
 	case "":
-		return false, w.beginStage(ctx, now, s)
+		return false, w.beginStage(ctx, now)
 	case stateVisible:
+		if err := w.lacksBeside(s); err != nil {
+			return false, err
+		}
 		return true, w.moveTags(ctx, now, s)
 	case stateUndoing:
 		return false, w.l.turnRound(ctx, now, w.p.Repo, w.p.Digest, m)
@@ -59,17 +63,24 @@ func (w *pusher) stageStep(ctx context.Context, now time.Time) (done bool, err e
 	}
 	if int(m.cursor) < len(b.edges) {
 		missing, err := w.l.holdBatch(ctx, now, w.p.Repo, w.p.Digest, m, b.edges)
-		if err != nil && w.optional(missing) {
-			return false, w.forget(ctx, now, m, b, missing)
+		if missing != "" {
+			return false, w.amend(ctx, now, m, b, missing)
 		}
+		return false, err
+	}
+	if err := w.lacksBeside(s); err != nil {
 		return false, err
 	}
 	return true, w.flip(ctx, now, s, len(b.edges))
 }
 
 // beginStage writes the staged row and the body row, which names the object of a large body before a byte of it is put.
-func (w *pusher) beginStage(ctx context.Context, now time.Time, s sight) error {
-	es, err := w.edges(s)
+func (w *pusher) beginStage(ctx context.Context, now time.Time) error {
+	found, err := w.findNow(ctx, w.sought())
+	if err != nil {
+		return err
+	}
+	es, err := w.edges(found)
 	if err != nil {
 		return err
 	}
@@ -132,17 +143,32 @@ func (l *Ledger) holdBatch(ctx context.Context, now time.Time, repo oci.Reposito
 	return missing, blobMissing(missing)
 }
 
-// optional tells whether the push can do without an edge to d.
-func (w *pusher) optional(d oci.Digest) bool {
-	return slices.Contains(w.p.Foreign, d) || slices.Contains(w.p.Sparse, d)
-}
-
-// forget takes an edge that the push can do without out of a stage that does not hold it yet: its blob was there when the
-// stage began, and has gone since. The edges below the cursor stay as they are, and the new version refuses whoever has
-// read the old ones.
-func (w *pusher) forget(ctx context.Context, now time.Time, m manifest, b body, d oci.Digest) error {
-	es := slices.DeleteFunc(slices.Clone(b.edges[m.cursor:]), func(e edge) bool { return e.digest == d })
-	es = append(slices.Clone(b.edges[:m.cursor]), es...)
+// amend changes an edge that a stage does not hold yet and that a batch was refused by: what was there when the stage
+// began has gone since. What is a blob now and was a manifest then, or the other way round, is held as what it is; an edge
+// that the push can do without is taken out; any other is ManifestBlobUnknown.
+//
+// The edges below the cursor, which were counted, stay as they are, so that each is taken back where it was counted (C2);
+// behind it they are in order again. The new version refuses whoever has read the old ones.
+func (w *pusher) amend(ctx context.Context, now time.Time, m manifest, b body, missing oci.Digest) error {
+	i := int(m.cursor) + slices.IndexFunc(b.edges[m.cursor:], func(e edge) bool { return e.digest == missing })
+	sought := slices.DeleteFunc(w.sought(), func(e edge) bool { return e.digest != missing })
+	found, err := w.findNow(ctx, sought)
+	if err != nil {
+		return err
+	}
+	e, there := found[missing]
+	es := slices.Clone(b.edges)
+	switch {
+	case there && e == es[i]:
+		return errAgain // it came back
+	case there:
+		es[i] = e
+	case w.optional(missing):
+		es = slices.Delete(es, i, i+1)
+	default:
+		return blobMissing(missing)
+	}
+	ordered(es[m.cursor:])
 	held := w.l.cfg.NewToken()
 	var t txn
 	t.update(manifestKey(w.p.Repo, w.p.Digest), change{set: []store.Attr{text(attrVersion, w.l.cfg.NewToken()), text(attrHeld, held)}},

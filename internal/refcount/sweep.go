@@ -391,7 +391,21 @@ func (l *Ledger) subjects(ctx context.Context, repo oci.Repository, items []stor
 	return subjects, err
 }
 
-// describe names a due row for a person.
+// where names a row for a person.
+func where(k store.Key) string {
+	kind, repo, name := describe(k)
+	switch {
+	case name == "":
+		return kind + " " + string(repo)
+	case repo == "":
+		return kind + " " + name
+	case strings.Contains(name, ":"):
+		return kind + " " + string(repo) + "@" + name
+	}
+	return kind + " " + string(repo) + ":" + name
+}
+
+// describe names a row for a person.
 func describe(k store.Key) (kind string, repo oci.Repository, name string) {
 	kind, rest := kindOf(k)
 	switch kind {
@@ -412,6 +426,16 @@ func describe(k store.Key) (kind string, repo oci.Repository, name string) {
 		return "upload", "", rest
 	case kindTombstone:
 		return "object", "", rest
+	case kindBody:
+		return "body of manifest", oci.Repository(rest), k.SK
+	case kindTagOf:
+		d, name, _ := strings.Cut(k.SK, "#")
+		return "reverse row of tag " + name + " at", oci.Repository(rest), d
+	case kindReferrer:
+		subject, _, _ := strings.Cut(k.SK, "#")
+		return "referrer " + k.SK[strings.LastIndexByte(k.SK, '#')+1:] + " of", oci.Repository(rest), subject
+	case kindContent:
+		return "content", "", rest
 	}
-	return kind, "", k.SK
+	return "row " + k.PK, "", k.SK
 }

@@ -22,7 +22,15 @@ type Restored struct {
 // Loss is something that did not come back.
 type Loss struct {
 	Name   string // a tag or a digest
-	Reason string
+	Reason string // in words
+}
+
+func loss(name string, err error) Loss {
+	var e *oci.Error
+	if errors.As(err, &e) {
+		return Loss{name, e.Message} // the code is for clients
+	}
+	return Loss{name, err.Error()}
 }
 
 // Undelete brings a deleted manifest back while its UndoWindow lasts: its bytes, the referrers that went with it, and
@@ -45,7 +53,7 @@ func (l *Ledger) undelete(ctx context.Context, repo oci.Repository, root oci.Dig
 			if d == root || oci.CodeOf(err) == oci.Internal {
 				return err
 			}
-			out.Lost = append(out.Lost, Loss{string(d), err.Error()})
+			out.Lost = append(out.Lost, loss(string(d), err))
 			continue
 		}
 		out.Manifests = append(out.Manifests, d)
@@ -97,8 +105,9 @@ func (l *Ledger) bringBack(ctx context.Context, repo oci.Repository, d oci.Diges
 				_, err := l.holdBatch(ctx, now, repo, d, m, b.edges)
 				return err
 			}
-			done = true
-			return l.flipBack(ctx, now, repo, d, m, rows[2])
+			err = l.flipBack(ctx, now, repo, d, m, rows[2])
+			done = err == nil
+			return err
 		})
 		if err != nil || done {
 			return deletion, err
@@ -109,7 +118,10 @@ func (l *Ledger) bringBack(ctx context.Context, repo oci.Repository, d oci.Diges
 // flipBack makes a staged manifest visible without a tag, together with its referrer row.
 func (l *Ledger) flipBack(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, m manifest, repository store.Row) error {
 	c := change{
-		set:    []store.Attr{text(attrState, stateVisible), text(attrVersion, l.cfg.NewToken()), num(attrUntagged, now.UnixMilli())},
+		set: []store.Attr{
+			text(attrState, stateVisible), text(attrVersion, l.cfg.NewToken()), num(attrUntagged, now.UnixMilli()),
+			num(attrPushed, now.UnixMilli()), // a cascade of its subject that is under way spares it
+		},
 		remove: []string{attrCascade},
 	}
 	if l.cfg.Margins.Untagged > 0 {
@@ -142,7 +154,7 @@ func (l *Ledger) restoreTags(ctx context.Context, repo oci.Repository, d oci.Dig
 		case err == nil:
 			out.Tags = append(out.Tags, name)
 		case errors.Is(err, errTagTaken):
-			out.Lost = append(out.Lost, Loss{string(name), err.Error()})
+			out.Lost = append(out.Lost, loss(string(name), err))
 		default:
 			return err
 		}
@@ -156,7 +168,7 @@ var errTagTaken = oci.Errorf(oci.PreconditionFailed, "the tag is in use")
 func (l *Ledger) retag(ctx context.Context, repo oci.Repository, name oci.Tag, d oci.Digest) error {
 	w := &pusher{l: l, operation: l.cfg.NewToken(), at: l.clock.Now().UnixMilli(), p: Push{Repo: repo, Digest: d, Tags: []oci.Tag{name}}}
 	return l.retry(ctx, func(now time.Time) error {
-		s, err := w.look(ctx, nil)
+		s, err := w.look(ctx, nil, nil)
 		if err != nil || w.landed(s) {
 			return err
 		}

@@ -93,8 +93,10 @@ func (l *Ledger) why(k store.Key, r store.Row) (string, int64) {
 	case kindManifest:
 		m := readManifest(r)
 		switch {
+		case m.state == stateStaged && m.deletion != "":
+			return "deleted; an undelete or a push of it is not finished and can be repeated", m.size
 		case m.state == stateStaged:
-			return "its push is under way", 0
+			return "its push is not finished and can be repeated", 0
 		case m.state == stateUndoing && m.deletion == "":
 			return "its push was given up", 0
 		case m.state == stateUndoing:

@@ -56,18 +56,19 @@ func (r *Registry) MountBlob(ctx context.Context, repo oci.Repository, d oci.Dig
 	return mounted, translate(err)
 }
 
-// PushManifest implements [oci.Pusher] with one batch of reads and one commit, unless the manifest has to be staged.
-func (r *Registry) PushManifest(ctx context.Context, repo oci.Repository, push oci.ManifestPush) (oci.Descriptor, error) {
+// PushManifest implements [oci.Pusher] with one batch of reads and one commit, unless the manifest has to be staged, or is
+// an index that lists more than manifests of the repository.
+func (r *Registry) PushManifest(ctx context.Context, repo oci.Repository, push oci.ManifestPush) (oci.PushedManifest, error) {
 	if len(push.Tags) > refcount.MaxPushTags {
-		return oci.Descriptor{}, oci.Errorf(oci.TooLarge, "%d tags in one push, more than %d", len(push.Tags), refcount.MaxPushTags)
+		return oci.PushedManifest{}, oci.Errorf(oci.TooLarge, "%d tags in one push, more than %d", len(push.Tags), refcount.MaxPushTags)
 	}
 	m, err := oci.ParseManifest(push.Body, push.MediaType)
 	if err != nil {
-		return oci.Descriptor{}, err
+		return oci.PushedManifest{}, err
 	}
 	d, err := digestOf(push)
 	if err != nil {
-		return oci.Descriptor{}, err
+		return oci.PushedManifest{}, err
 	}
 	desc := oci.Descriptor{MediaType: m.MediaType, Digest: d, Size: int64(len(push.Body)), ArtifactType: m.ArtifactType}
 	p := refcount.Push{
@@ -85,11 +86,12 @@ func (r *Registry) PushManifest(ctx context.Context, repo oci.Repository, push o
 		p.Subject = m.Subject.Digest
 		referrer, err := json.Marshal(m.Referrer(d, desc.Size))
 		if err != nil {
-			return oci.Descriptor{}, translate(err)
+			return oci.PushedManifest{}, translate(err)
 		}
 		p.Referrer = string(referrer)
 	}
-	return desc, translate(r.ledger.Push(ctx, p))
+	absent, err := r.ledger.Push(ctx, p)
+	return oci.PushedManifest{Descriptor: desc, Absent: absent}, translate(err)
 }
 
 // digestOf verifies the digest that a manifest was pushed under, or makes one.
@@ -107,7 +109,8 @@ func digestOf(push oci.ManifestPush) (oci.Digest, error) {
 
 func isSHA512(d oci.Digest) bool { return d != "" && d.Algorithm() == digest.SHA512 }
 
-// references sorts what a manifest lists by what has to be there. The subject need not be, and is not held.
+// references sorts what a manifest lists by what has to be there. The subject need not be, and is not held. What an index
+// lists may be a blob: so BuildKit pushes its caches, and the media type does not always tell.
 func (r *Registry) references(p *refcount.Push, m *oci.Manifest) {
 	if m.Config != nil {
 		p.Links = append(p.Links, m.Config.Digest)

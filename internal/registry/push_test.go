@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,7 +77,7 @@ func TestMissingReferences(t *testing.T) {
 		"layer":                          {image("", config, layer, missing), missing},
 		"layer of another repository":    {image("", config, elsewhere), elsewhere},
 		"child":                          {index(child, missing), missing},
-		"blob as child":                  {index(layer), layer},
+		"blob of another repository":     {index(child, elsewhere), elsewhere},
 		"manifest as layer":              {image("", config, child), child},
 		"blob of an ORAS manifest":       {fmt.Appendf(nil, `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":%s}`, list("x/y", missing)), missing},
 		"one of more than a transaction": {image("", config, append(w.blobs(150), missing)...), missing},
@@ -110,7 +111,7 @@ func TestForeignLayers(t *testing.T) {
 	w := newWorld(t, registry.Options{})
 	config, here, absent := w.upload(repo, "{}"), w.upload(repo, "here"), digest.FromString("absent")
 	body := fmt.Appendf(nil, `{"schemaVersion":2,"config":%s,"layers":%s}`, desc(mediaTypeConfig, config), list(mediaTypeForeign, here, absent))
-	d := w.push(fmt.Appendf(nil, `{"mediaType":%q,%s`, oci.MediaTypeManifest, body[1:]), "t")
+	d := w.lacking(fmt.Appendf(nil, `{"mediaType":%q,%s`, oci.MediaTypeManifest, body[1:]), absent)
 	w.mustBe(w.DeleteBlob(t.Context(), repo, here), oci.InUse)
 	w.upload(repo, "absent")
 	w.must(w.DeleteBlob(t.Context(), repo, absent))
@@ -123,19 +124,82 @@ func TestForeignLayers(t *testing.T) {
 	w.settle()
 }
 
+// lacking pushes a manifest as "t", once and again, and wants to be told of what it lists and is not there.
+func (w *world) lacking(body []byte, absent ...oci.Digest) oci.Digest {
+	w.t.Helper()
+	for range 2 {
+		got, err := w.PushManifest(w.t.Context(), repo, oci.ManifestPush{Body: body, Tags: []oci.Tag{"t"}})
+		w.must(err)
+		if !slices.Equal(got.Absent, absent) {
+			w.t.Fatalf("told of %v, want %v", got.Absent, absent)
+		}
+	}
+	return digest.FromBytes(body)
+}
+
 func TestSparseIndexes(t *testing.T) {
+	for _, more := range []int{0, 200} { // in one transaction, and staged
+		w := newWorld(t, registry.Options{SparseIndexes: true})
+		child, layer := w.push(image("", w.upload(repo, "{}"))), w.upload(repo, "layer")
+		absent := []oci.Digest{digest.FromString("x"), digest.FromString("absent")}
+		body := index(append(w.blobs(more), absent[0], child, layer, absent[1], absent[0])...)
+		d := w.lacking(body, absent...)
+		w.wantManifest("t", oci.MediaTypeIndex, body)
+		w.mustBe(w.DeleteManifest(t.Context(), repo, child), oci.InUse)
+		w.mustBe(w.DeleteBlob(t.Context(), repo, layer), oci.InUse)
+		w.settle()
+		w.push(image("", w.upload(repo, "{}")))
+		w.must(w.DeleteManifest(t.Context(), repo, d))
+		w.must(w.DeleteManifest(t.Context(), repo, child))
+		w.must(w.DeleteBlob(t.Context(), repo, layer))
+		w.settle()
+	}
 	w := newWorld(t, registry.Options{SparseIndexes: true})
-	child, absent := w.push(image("", w.upload(repo, "{}"))), digest.FromString("absent")
-	body := index(child, absent)
-	d := w.push(body, "sparse")
-	w.wantManifest("sparse", oci.MediaTypeIndex, body)
-	w.mustBe(w.DeleteManifest(t.Context(), repo, child), oci.InUse)
-	w.settle()
-	w.must(w.DeleteManifest(t.Context(), repo, d))
-	w.must(w.DeleteManifest(t.Context(), repo, child))
+	absent := digest.FromString("absent")
 	w.settle()
 	_, err := w.PushManifest(t.Context(), repo, oci.ManifestPush{Body: image("", absent), Tags: []oci.Tag{"t"}})
 	w.mustBe(err, oci.ManifestBlobUnknown)
+}
+
+// An index may list blobs: BuildKit's caches are made so. It holds them as an image holds its layers.
+func TestBlobsInAnIndex(t *testing.T) {
+	for _, n := range []int{2, 300} { // in one transaction, and staged
+		for _, sparse := range []bool{false, true} {
+			w := newWorld(t, registry.Options{SparseIndexes: sparse})
+			ctx := t.Context()
+			blobs := w.blobs(n)
+			child := w.push(image("", blobs[0]))
+			both := w.upload(repo, string(image("", blobs[1])))
+			if w.push(image("", blobs[1])) != both {
+				t.Fatal("the blob and the manifest have two digests")
+			}
+			body := index(append(blobs, child, both, blobs[0])...)
+			d := w.lacking(body)
+			w.must(w.DeleteBlob(ctx, repo, both)) // the manifest is what is held
+			w.mustBe(w.DeleteManifest(ctx, repo, both), oci.InUse)
+			w.mustBe(w.DeleteManifest(ctx, repo, child), oci.InUse)
+			w.mustBe(w.DeleteBlob(ctx, repo, blobs[n-1]), oci.InUse)
+			w.settle()
+			w.wantManifest("t", oci.MediaTypeIndex, body)
+
+			w.must(w.DeleteManifest(ctx, repo, d))
+			w.audit()
+			w.must(second(w.ledger.Undelete(ctx, repo, d)))
+			w.wantManifest("t", oci.MediaTypeIndex, body)
+			w.mustBe(w.DeleteBlob(ctx, repo, blobs[n-1]), oci.InUse)
+			w.settle()
+			for _, blob := range blobs {
+				w.must(second(w.read(repo, blob, 0, -1)))
+			}
+
+			for _, m := range []oci.Digest{d, child, both} {
+				w.must(w.DeleteManifest(ctx, repo, m))
+			}
+			w.must(w.DeleteBlob(ctx, repo, blobs[n-1]))
+			w.settle()
+			w.wantNoBlob(repo, blobs[0])
+		}
+	}
 }
 
 // More than a transaction holds: a manifest with hundreds of layers, an index with hundreds of children.

@@ -141,6 +141,9 @@ var operations = []operation{
 	{"PUT an index", "get 1, commit 1", pushManifest(func(x *fixture) oci.ManifestPush {
 		return oci.ManifestPush{Body: index(x.image), Tags: []oci.Tag{"index"}}
 	})},
+	{"PUT an index of blobs", "get 3, commit 2", pushManifest(func(x *fixture) oci.ManifestPush {
+		return oci.ManifestPush{Body: index(x.small, x.large), Tags: []oci.Tag{"cache"}}
+	})},
 	{"PUT a referrer by digest", "get 1, commit 1", pushManifest(func(x *fixture) oci.ManifestPush {
 		return oci.ManifestPush{Body: image(subject(x.image), x.small)}
 	})},

@@ -51,18 +51,24 @@ type Multipart interface {
 	// Begin starts an upload of key and returns its id.
 	Begin(ctx context.Context, key string) (id string, err error)
 
-	// Part stores one part, durable when it returns, and says how many bytes it took and its mark. Numbers begin at 1.
+	// Turn returns a number above all that it returned before; it is no call that could fail. Where parts share a file it
+	// orders the calls of Part. Who writes reads who may write to the upload, takes a turn, commits that from now on it is
+	// they, and calls Part: of two whose commits both hold, the later commit has the later turn.
+	Turn() int64
+
+	// Part stores one part, durable when it returns, and says how many bytes it took and its mark. Turns and numbers begin at 1.
 	// offset is where the part belongs in the object. On disk, parts are appended to one file: the file is cut to
 	// offset first (what an earlier attempt left behind it goes), and offset beyond its end is ErrInvalid. size -1
 	// means until r ends, where MinPart is 0. Where r fails, the bytes that came are kept, n says how many, and err
 	// wraps the cause: an upload that its client may resume. A missing upload is ErrNotFound.
 	//
-	// Two calls for one upload can overlap when a client came back on a new connection. Where parts share a file, the
-	// later call ends the earlier one: that fails with ErrUnavailable and writes no byte once the later one has begun.
-	Part(ctx context.Context, key, id string, number int, offset int64, r io.Reader, size int64) (p Part, err error)
+	// Two calls for one upload can overlap when a client came back on a new connection. Where parts share a file, the call
+	// of the later turn ends the earlier one: that fails with ErrConflict and writes no byte once the later one has begun.
+	// If it had not begun itself by then, it has changed and read nothing. ErrConflict names no condition here.
+	Part(ctx context.Context, key, id string, turn int64, number int, offset int64, r io.Reader, size int64) (p Part, err error)
 
-	// Complete makes the object from the parts in order. Repeating it after success is no error.
-	// A missing upload without its object is ErrNotFound.
+	// Complete makes the object from the parts in order. A missing upload is ErrNotFound, also when an earlier call has
+	// completed it: the object is there then, of the parts that this call named.
 	Complete(ctx context.Context, key, id string, parts []Part) error
 
 	// Abort removes the upload and its parts. A missing one is no error. A completed object stays.

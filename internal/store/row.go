@@ -133,7 +133,10 @@ func (r Row) set(a Attr) Row {
 	return slices.Insert(slices.Clone(r), i, a)
 }
 
-// remove returns a copy of the row without the attribute.
+// remove returns a copy of the row without the attribute; the row itself where it has none.
 func (r Row) remove(name string) Row {
+	if !r.Has(name) {
+		return r
+	}
 	return slices.DeleteFunc(slices.Clone(r), func(a Attr) bool { return a.Name == name })
 }

@@ -63,6 +63,18 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Outcome, e.Cause}
 }
 
+// DamagedRow is the error of a page that would begin with a row that is there and is not what was written. It is an
+// [ErrCorrupt]. Who walks over rows can go on after Key.
+type DamagedRow struct {
+	Key   Key
+	Cause error
+}
+
+func (d *DamagedRow) Error() string { return "store: row " + d.Key.String() + ": " + d.Cause.Error() }
+
+// Unwrap gives the outcome and the cause to [errors.Is].
+func (d *DamagedRow) Unwrap() []error { return []error{ErrCorrupt, d.Cause} }
+
 // Conflict is the error of a commit that was refused. Nothing happened.
 type Conflict struct {
 	// Failed names every operation whose conditions did not hold, in the order of the transaction.

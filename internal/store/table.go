@@ -36,7 +36,8 @@ type Table interface {
 	Get(ctx context.Context, keys ...Key) ([]Row, error)
 
 	// Query reads a page of one partition in the order of its sort keys. It is strong, as Get is, but not a
-	// snapshot, and two pages are of different moments.
+	// snapshot, and two pages are of different moments. A row that cannot be read ends the page before it; a page that
+	// would begin with one is a *DamagedRow.
 	Query(ctx context.Context, q Query) (Page, error)
 
 	// Due reads a page of the index: the keys of rows in shard whose AttrDue is at most until, by due time, then by
@@ -59,7 +60,8 @@ type Table interface {
 // Scanner walks all rows of a table, for audits, backups and reports. It is no part of any request.
 type Scanner interface {
 	// Scan reads a page of 1 to MaxLimit rows in an order of the store's own, after the given key (the zero Key: from
-	// the start). Rows that are there throughout are seen once; others perhaps. It is not a snapshot.
+	// the start). Rows that are there throughout are seen once; others perhaps. It is not a snapshot. A row that cannot
+	// be read ends the page before it; a page that would begin with one is a *DamagedRow.
 	Scan(ctx context.Context, after Key, limit int) (Page, error)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
+	"tare/internal/store"
 )
 
 // minBuffer is the least size of a pooled buffer: they serve reading an object back, too.
@@ -51,7 +52,7 @@ func (u *Uploads) accept(body io.Reader, size int64) (*incoming, error) {
 	}
 	buffer := u.buffers.Get().(*[]byte)
 	in.release = func() { u.buffers.Put(buffer) }
-	n, err := fill(body, (*buffer)[:limit+1])
+	n, err := u.fill(body, (*buffer)[:limit+1], u.clock.Now().Add(u.ledger.Margins().MaxPut))
 	in.lead, in.whole = (*buffer)[:n], err != nil
 	wrong := u.fits(int64(n))
 	switch {
@@ -70,15 +71,23 @@ func (u *Uploads) accept(body io.Reader, size int64) (*incoming, error) {
 // empty tells whether the body has no byte.
 func (in *incoming) empty() bool { return in.whole && len(in.lead) == 0 }
 
-// fill reads until p is full or r ends, and returns r's error as it is: [io.ReadFull] calls the end of a stream by the
-// name that a torn connection has.
-func fill(r io.Reader, p []byte) (n int, err error) {
+// fill reads until p is full, r ends or the time is over, and returns r's error as it is: [io.ReadFull] calls the end of a
+// stream by the name that a torn connection has.
+func (u *Uploads) fill(r io.Reader, p []byte, ends time.Time) (n int, err error) {
 	for n < len(p) && err == nil {
 		var m int
 		m, err = r.Read(p[n:])
 		n += m
+		if err == nil && u.clock.Now().After(ends) {
+			err = u.late()
+		}
 	}
 	return n, err
+}
+
+// late is the error of a request that took longer than a put may.
+func (u *Uploads) late() error {
+	return oci.Errorf(oci.BlobUploadInvalid, "the request took longer than %v", u.ledger.Margins().MaxPut)
 }
 
 var errSize = oci.Errorf(oci.SizeInvalid, "the body has not as many bytes as announced")
@@ -139,8 +148,7 @@ func (st *stream) Read(p []byte) (int, error) {
 	if st.err = st.ctx.Err(); st.err != nil {
 		return 0, st.err
 	}
-	if st.u.clock.Now().After(st.ends) {
-		st.err = oci.Errorf(oci.BlobUploadInvalid, "the request took longer than %v", st.u.ledger.Margins().MaxPut)
+	if st.err = st.overdue(); st.err != nil {
 		return 0, st.err
 	}
 	n, err := st.src.Read(p)
@@ -155,6 +163,14 @@ func (st *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// overdue is the error of a request whose time is over: what it put now could land when the tombstone of its object has gone.
+func (st *stream) overdue() error {
+	if st.u.clock.Now().After(st.ends) {
+		return st.u.late()
+	}
+	return nil
+}
+
 // fault is the error of a call that read the stream and failed with err: the stream's own where that was the reason.
 func (st *stream) fault(err error) error {
 	switch {
@@ -162,6 +178,8 @@ func (st *stream) fault(err error) error {
 		return broken(st.err)
 	case st.want >= 0 && (st.n > st.want || st.n < st.want && st.err == io.EOF):
 		return errSize
+	case errors.Is(err, store.ErrConflict):
+		return errBusy // its request was later than this one
 	}
 	return lost(err)
 }

@@ -14,6 +14,7 @@ import (
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
+	"tare/internal/store"
 	"tare/internal/upload"
 )
 
@@ -182,4 +183,83 @@ func TestSlowBody(t *testing.T) {
 	w.stands(id, 510)
 	w.finish(id, 510, content[510:], 490, content)
 	w.settle()
+}
+
+// That a body is small does not give it more time, however steadily it comes.
+func TestSlowSmallBody(t *testing.T) {
+	content := pattern(1, 30)
+	w := newWorld(t, upload.Options{})
+	slow := func() io.Reader {
+		at := 0
+		return readerFunc(func(p []byte) (int, error) {
+			if at == len(content) {
+				return 0, io.EOF
+			}
+			w.clock.Advance(refcount.DefaultMargins().MaxPut / 10)
+			at++
+			return copy(p, content[at-1:at]), nil
+		})
+	}
+	d := digest.FromString(content)
+	_, err := w.Push(t.Context(), repo, d, slow(), 30)
+	w.mustBe(err, oci.BlobUploadInvalid)
+	_, err = w.Finish(t.Context(), repo, w.id(), d, -1, slow(), -1)
+	w.mustBe(err, oci.BlobUploadInvalid)
+	w.absent(d)
+	id := w.id()
+	_, err = w.Write(t.Context(), repo, id, -1, slow(), -1)
+	w.mustBe(err, oci.BlobUploadInvalid)
+	w.stands(id, 11)
+	w.finish(id, 11, content[11:], 19, content)
+	w.settle()
+}
+
+// slept is a table behind which a process sleeps after its first commit.
+type slept struct {
+	store.Table
+	sleep func()
+}
+
+func (s *slept) Commit(ctx context.Context, tx store.Tx) error {
+	err := s.Table.Commit(ctx, tx)
+	if s.sleep != nil {
+		s.sleep()
+		s.sleep = nil
+	}
+	return err
+}
+
+// A request sleeps between its row and its put. When it wakes up the session has expired and its object is deleted: nothing
+// may be made there any more (C1).
+func TestRequestSleepsBeforeItsPut(t *testing.T) {
+	content := pattern(1, 1000)
+	for name, request := range map[string]func(u *upload.Uploads, id string) error{
+		"put": func(u *upload.Uploads, id string) error {
+			_, err := u.Finish(t.Context(), repo, id, digest.FromString(content), -1, body(content), 1000)
+			return err
+		},
+		"part": func(u *upload.Uploads, id string) error {
+			_, err := u.Write(t.Context(), repo, id, 0, body(content), -1)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, upload.Options{})
+			id := w.id()
+			table := &slept{w.store, func() {
+				for range 2 { // the session, its object
+					w.clock.Advance(25 * time.Hour)
+					_, err := w.ledger.Sweep(t.Context(), refcount.SweepOptions{})
+					w.must(err)
+				}
+			}}
+			ledger, err := refcount.New(refcount.Stores{Table: table, Objects: w.store, Parts: w.store}, w.clock,
+				refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: inline, NewToken: w.tokens})
+			w.must(err)
+			u, err := upload.New(ledger, w.store, w.store, w.clock, upload.Options{})
+			w.must(err)
+			w.mustBe(request(u, id), oci.BlobUploadInvalid)
+			w.settle()
+		})
+	}
 }

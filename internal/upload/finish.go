@@ -106,13 +106,14 @@ func (u *Uploads) finishNothing(ctx context.Context, t ticket, d oci.Digest, off
 // finishObject brings the body to an object, together with what the session has, and makes that the blob.
 func (u *Uploads) finishObject(ctx context.Context, t ticket, s refcount.Session, d oci.Digest, offset int64, in *incoming) (oci.Descriptor, error) {
 	begun := u.clock.Now()
+	var turn int64
 	if s.Multipart != "" && in.empty() {
 		if err := u.admit(s, offset, in); err != nil {
 			return oci.Descriptor{}, err
 		}
 	} else {
 		var err error
-		if s, err = u.take(ctx, s, offset, in); err != nil {
+		if s, turn, err = u.take(ctx, s, offset, in); err != nil {
 			return oci.Descriptor{}, err
 		}
 	}
@@ -122,7 +123,7 @@ func (u *Uploads) finishObject(ctx context.Context, t ticket, s refcount.Session
 	if s.Multipart == "" && (in.whole || in.size >= 0) {
 		size, right, err = u.put(ctx, s, d, in, begun)
 	} else {
-		size, right, err = u.assemble(ctx, s, d, in, begun)
+		size, right, err = u.assemble(ctx, s, turn, d, in, begun)
 	}
 	switch {
 	case err != nil:
@@ -147,7 +148,7 @@ func (u *Uploads) put(ctx context.Context, s refcount.Session, d oci.Digest, in 
 
 // assemble makes the object from the parts that are there and the body, and tells its size and whether it has the digest
 // d.
-func (u *Uploads) assemble(ctx context.Context, s refcount.Session, d oci.Digest, in *incoming, begun time.Time) (size int64, right bool, err error) {
+func (u *Uploads) assemble(ctx context.Context, s refcount.Session, turn int64, d oci.Digest, in *incoming, begun time.Time) (size int64, right bool, err error) {
 	h := newHash(d)
 	if s.Multipart != "" {
 		h = unmarshal(s.Hash)
@@ -156,7 +157,7 @@ func (u *Uploads) assemble(ctx context.Context, s refcount.Session, d oci.Digest
 		h = nil
 	}
 	if s.Multipart == "" || !in.empty() {
-		next, _, err := u.part(ctx, s, in, h, begun)
+		next, _, err := u.part(ctx, s, turn, in, h, begun)
 		switch {
 		case err == nil:
 			s = next
@@ -167,8 +168,12 @@ func (u *Uploads) assemble(ctx context.Context, s refcount.Session, d oci.Digest
 			return 0, false, err
 		}
 	}
-	if err := u.parts.Complete(ctx, s.Object, s.Multipart, s.Parts); err != nil {
-		return 0, false, lost(err)
+	switch err := u.parts.Complete(ctx, s.Object, s.Multipart, s.Parts); {
+	case errors.Is(err, store.ErrNotFound):
+		// An earlier request has made the object, of these parts or of others: the object is asked what it is.
+		h = nil
+	case err != nil:
+		return 0, false, err
 	}
 	if h != nil {
 		return s.Offset, is(h, d), nil

@@ -4,15 +4,18 @@ package upload_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 
 	"tare/internal/oci"
 	"tare/internal/store"
+	"tare/internal/store/faultstore"
 	"tare/internal/upload"
 )
 
@@ -193,6 +196,117 @@ func TestRepeatedRequestOvertakesTheFirst(t *testing.T) {
 			}
 			w.settle()
 		})
+	}
+}
+
+// stopAt makes a new life in which the first call of a kind waits until it is let go: before it is made, or afterwards,
+// with its answer.
+func (w *world) stopAt(kind faultstore.Kind, after bool) gate {
+	g := newGate()
+	var stopped atomic.Bool
+	stop := func(c faultstore.Call) {
+		if c.Kind == kind && stopped.CompareAndSwap(false, true) {
+			close(g.reached)
+			<-g.goOn
+		}
+	}
+	if after {
+		w.startWith(faultstore.Options{Done: func(c faultstore.Call, _ error) { stop(c) }})
+		return g
+	}
+	w.start(func(c faultstore.Call) faultstore.Action {
+		stop(c)
+		return faultstore.Pass
+	})
+	return g
+}
+
+// A request that has the upload, but not yet its file, when another one takes both: it neither cuts off what the other one
+// was promised nor writes over it (C3).
+func TestOvertakenBeforeItsFirstByte(t *testing.T) {
+	content := pattern(1, 1000)
+	d := digest.FromString(content)
+	for name, late := range map[string]func(w *world, id string) error{
+		"same bytes, fewer": writeRequest(200, content[200:300], -1),
+		"other bytes":       writeRequest(200, strings.Repeat("x", 400), 400),
+		"other end":         finishRequest(content, 200, strings.Repeat("x", 800), 800),
+	} {
+		for _, at := range []faultstore.Kind{faultstore.Commit, faultstore.Part} {
+			t.Run(fmt.Sprintf("%s/%s", name, at), func(t *testing.T) {
+				w := newWorld(t, upload.Options{})
+				id := w.id()
+				w.write(id, 0, content[:200], 200, 200)
+				g := w.stopAt(at, at == faultstore.Commit)
+				earlier := make(chan error)
+				go func() { earlier <- late(w, id) }()
+				<-g.reached
+				w.write(id, 200, content[200:600], 400, 600)
+				close(g.goOn)
+				w.mustBe(<-earlier, oci.BlobUploadInvalid)
+				w.stands(id, 600)
+				w.finish(id, 600, content[600:], 400, content)
+				if got := w.read(d); got != content {
+					t.Fatal("the earlier request spoiled the blob")
+				}
+				w.settle()
+			})
+		}
+	}
+}
+
+// Two ends of one upload, each right about what it saw of it. The slower one makes the object of its part of the bytes,
+// and no blob; the other one looks at what the object has before it says that it is the blob (C3).
+func TestTwoEndsOfDifferentLength(t *testing.T) {
+	content := pattern(1, 1000)
+	d := digest.FromString(content)
+	w := newWorld(t, upload.Options{})
+	id := w.id()
+	w.write(id, 0, content[:600], 600, 600)
+	g := w.stopAt(faultstore.Complete, false)
+	earlier := make(chan error)
+	go func() { earlier <- finishRequest(content[:600], 600, "", 0)(w, id) }()
+	<-g.reached
+	w.write(id, 600, content[600:], 400, 1000)
+	close(g.goOn)
+	if err := <-earlier; err == nil {
+		t.Fatal("the end of a part of the upload succeeded")
+	}
+	_, err := w.Finish(t.Context(), repo, id, d, 1000, body(""), 0)
+	w.mustBe(err, oci.DigestInvalid)
+	w.absent(d)
+	w.absent(digest.FromString(content[:600]))
+	w.settle()
+}
+
+// An end that made the object and no blob, and then an end that names less: the object is what it is.
+func TestEndOfLessThanWasCompleted(t *testing.T) {
+	content := pattern(1, 1000)
+	d, less := digest.FromString(content), digest.FromString(content[:600])
+	for _, same := range []bool{true, false} {
+		w := newWorld(t, upload.Options{})
+		id := w.id()
+		w.write(id, 0, content[:600], 600, 600)
+		completed := false
+		w.start(func(c faultstore.Call) faultstore.Action {
+			if completed && c.Kind == faultstore.Commit {
+				return faultstore.Unavailable
+			}
+			completed = completed || c.Kind == faultstore.Complete
+			return faultstore.Pass
+		})
+		if err := finishRequest(content, 600, content[600:], 400)(w, id); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		w.start(nil)
+		if same {
+			w.finish(id, 600, "", 0, content)
+		} else {
+			_, err := w.Finish(t.Context(), repo, id, less, 600, body(""), 0)
+			w.mustBe(err, oci.DigestInvalid)
+			w.absent(d)
+		}
+		w.absent(less)
+		w.settle()
 	}
 }
 

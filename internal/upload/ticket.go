@@ -5,11 +5,11 @@ package upload
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"io"
 	"time"
 
 	"tare/internal/oci"
@@ -44,7 +44,7 @@ var errNoUpload = oci.Errorf(oci.BlobUploadUnknown, "the upload is not known, or
 // anonymous makes a ticket for an upload that ends with the request that it begins with, and whose id nobody learns.
 func (u *Uploads) anonymous(repo oci.Repository) (ticket, error) {
 	var name [nameBytes]byte
-	_, err := rand.Read(name[:])
+	_, err := io.ReadFull(u.opts.Random, name[:])
 	return ticket{row: hex.EncodeToString(name[:]), repo: repo, end: u.clock.Now()}, err
 }
 
@@ -56,7 +56,7 @@ func (u *Uploads) issue(ctx context.Context, repo oci.Repository) (ticket, error
 	}
 	t := ticket{repo: repo, end: u.clock.Now().Add(u.ledger.Margins().UploadTTL)}
 	raw := make([]byte, signedBytes, signedBytes+macBytes)
-	if _, err := rand.Read(raw[:nameBytes]); err != nil {
+	if _, err := io.ReadFull(u.opts.Random, raw[:nameBytes]); err != nil {
 		return ticket{}, err
 	}
 	binary.BigEndian.PutUint64(raw[nameBytes:], uint64(t.end.UnixMilli()))

@@ -21,8 +21,10 @@ package upload
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +54,9 @@ type Options struct {
 	// Room is asked before the bytes of a request are taken, whether n more may come; n is -1 where their number is not
 	// known. Its error goes to the client. Nil: always.
 	Room func(n int64) error
+
+	// Random makes the names of uploads. Nil: crypto/rand. Tests give a seeded one.
+	Random io.Reader
 }
 
 // New returns uploads that end in l's blobs. The error says that parts cannot be used: each request stores its bytes as
@@ -59,6 +64,9 @@ type Options struct {
 func New(l *refcount.Ledger, objects store.Objects, parts store.Multipart, c clock.Clock, o Options) (*Uploads, error) {
 	if least := parts.MinPart(); least > 0 {
 		return nil, fmt.Errorf("upload: the store takes parts of at least %d bytes", least)
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
 	}
 	u := &Uploads{ledger: l, objects: objects, parts: parts, clock: c, opts: o}
 	size := max(l.InlineLimit()+1, minBuffer)
@@ -97,25 +105,27 @@ func (t ticket) unwritten() refcount.Session { return refcount.Session{ID: t.row
 
 // take makes the first write of a request that brings bytes to s: it appends a small body to the tail, or names the
 // object that the bytes go to, or says at least that somebody is at work. From there on no other request can write to
-// the session without this one's losing it.
+// the session without this one's losing it; and the turn that is returned, taken between the reading of the session and
+// that write, is above those of all requests that had the upload before, so that none of them cuts off what comes now.
 //
 // A session that was only assumed not to be there is read when it is. A negative offset means wherever the upload
 // stands. Errors: RangeInvalid, with the session as it is; TooLarge.
-func (u *Uploads) take(ctx context.Context, s refcount.Session, offset int64, in *incoming) (refcount.Session, error) {
+func (u *Uploads) take(ctx context.Context, s refcount.Session, offset int64, in *incoming) (next refcount.Session, turn int64, err error) {
 	for {
 		if err := u.admit(s, offset, in); err != nil {
-			return s, err
+			return s, 0, err
 		}
 		next, old := u.plan(s, in)
+		turn := u.parts.Turn()
 		next, err := u.ledger.Restart(ctx, next, old)
 		if s.Begun() || oci.CodeOf(err) != oci.BlobUploadInvalid {
-			return next, err
+			return next, turn, err
 		}
 		if s, err = u.ledger.Session(ctx, s.Repo, s.ID); err != nil {
-			return s, err
+			return s, 0, err
 		}
 		if !s.Begun() {
-			return s, errBusy // it ended meanwhile
+			return s, 0, errBusy // it ended meanwhile
 		}
 	}
 }

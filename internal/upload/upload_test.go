@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"tare/internal/oci"
+	"tare/internal/refcount"
 	"tare/internal/upload"
 )
 
@@ -229,5 +230,31 @@ func TestCancel(t *testing.T) {
 			w.mustBe(err, oci.BlobUploadUnknown)
 		}
 		w.settle()
+	}
+}
+
+// The id of an upload that was canceled, or ended by content of another digest, stays closed for as long as it would have been
+// good, whatever is swept meanwhile.
+func TestEndedUploadStaysClosed(t *testing.T) {
+	for name, end := range map[string]func(w *world, id string){
+		"canceled": func(w *world, id string) { w.must(w.Cancel(t.Context(), repo, id)) },
+		"rejected": func(w *world, id string) {
+			_, err := w.Finish(t.Context(), repo, id, digest.FromString("other"), -1, body(pattern(1, 1000)), -1)
+			w.mustBe(err, oci.DigestInvalid)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, upload.Options{})
+			id := w.id()
+			end(w, id)
+			for range 3 {
+				_, err := w.Write(t.Context(), repo, id, -1, body("content"), -1)
+				w.mustBe(err, oci.BlobUploadUnknown)
+				w.clock.Advance(refcount.DefaultMargins().UploadTTL / 3)
+				_, err = w.ledger.Sweep(t.Context(), refcount.SweepOptions{})
+				w.must(err)
+			}
+			w.settle()
+		})
 	}
 }

@@ -52,9 +52,11 @@ func newWorld(t *testing.T, opts upload.Options) *world {
 }
 
 // start begins a new life on what the last one left.
-func (w *world) start(plan faultstore.Plan) {
+func (w *world) start(plan faultstore.Plan) { w.startWith(faultstore.Options{Plan: plan}) }
+
+func (w *world) startWith(opts faultstore.Options) {
 	w.t.Helper()
-	w.proc = faultstore.New(faultstore.Options{Plan: plan})
+	w.proc = faultstore.New(opts)
 	stores := refcount.Stores{Table: w.proc.Table(w.store), Objects: w.proc.Objects(w.store), Parts: w.proc.Multipart(w.store)}
 	var err error
 	w.ledger, err = refcount.New(stores, w.clock, refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: inline, NewToken: w.tokens})

@@ -52,11 +52,11 @@ func (u *Uploads) write(ctx context.Context, t ticket, offset int64, in *incomin
 		defer done()
 	}
 	begun := u.clock.Now()
-	s, err = u.take(ctx, s, offset, in)
+	s, turn, err := u.take(ctx, s, offset, in)
 	if err != nil || s.Object == "" {
 		return s, firstError(err, in.err)
 	}
-	return u.writePart(ctx, s, in, begun)
+	return u.writePart(ctx, s, turn, in, begun)
 }
 
 func firstError(errs ...error) error {
@@ -69,12 +69,12 @@ func firstError(errs ...error) error {
 }
 
 // writePart stores the body as a part of the session's object, and records how far that came.
-func (u *Uploads) writePart(ctx context.Context, s refcount.Session, in *incoming, begun time.Time) (refcount.Session, error) {
+func (u *Uploads) writePart(ctx context.Context, s refcount.Session, turn int64, in *incoming, begun time.Time) (refcount.Session, error) {
 	h := sha256.New()
 	if s.Multipart != "" {
 		h = unmarshal(s.Hash)
 	}
-	next, n, err := u.part(ctx, s, in, h, begun)
+	next, n, err := u.part(ctx, s, turn, in, h, begun)
 	if err != nil && (next.Offset <= s.Offset || n != next.Offset) {
 		// Nothing new was kept, or less than was hashed: the upload stands where it stood.
 		return s, err
@@ -92,17 +92,20 @@ func (u *Uploads) writePart(ctx context.Context, s refcount.Session, in *incomin
 // part stores the session's tail and the body at its object, in an upload that is begun where there is none. It returns
 // what the session is with them, and how far into the blob the bytes go that h covers. Where the error is the body's,
 // that is told as well, since the store may have kept what came.
-func (u *Uploads) part(ctx context.Context, s refcount.Session, in *incoming, h hash.Hash, begun time.Time) (next refcount.Session, hashed int64, err error) {
+func (u *Uploads) part(ctx context.Context, s refcount.Session, turn int64, in *incoming, h hash.Hash, begun time.Time) (next refcount.Session, hashed int64, err error) {
+	st := u.stream(ctx, s, in, h, begun)
 	if s.Multipart == "" {
+		if err := st.overdue(); err != nil {
+			return s, 0, err
+		}
 		if s.Multipart, err = u.parts.Begin(ctx, s.Object); err != nil {
 			return s, 0, err
 		}
 	}
-	st := u.stream(ctx, s, in, h, begun)
 	// A dead request ends the stream and not the call, which then keeps what came.
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), u.ledger.Margins().MaxPut)
 	defer done()
-	p, err := u.parts.Part(ctx, s.Object, s.Multipart, len(s.Parts)+1, st.at, st, st.want)
+	p, err := u.parts.Part(ctx, s.Object, s.Multipart, turn, len(s.Parts)+1, st.at, st, st.want)
 	if err != nil {
 		err = st.fault(err)
 	}

@@ -27,7 +27,7 @@ func Compact(ctx context.Context, dir string, progress func(done, total int64)) 
 	if _, err := os.Stat(filepath.Join(dir, formatName)); err != nil {
 		return err // and no new data folder
 	}
-	f, err := openFolder(dir, &syncer{})
+	f, err := openFolder(dir, "", &syncer{})
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (f *folder) copyTable(ctx context.Context, path string, progress func(done,
 	defer func() { err = errors.Join(err, dst.Close()) }()
 	dst.NoSync = true // until the end
 	dst.AllocSize = 0 // the copy is as long as it need be
-	return src.View(func(tx *bbolt.Tx) error {
+	return viewed(src, func(tx *bbolt.Tx) error {
 		c := copier{ctx: ctx, dst: dst, done: func(n int64) { progress(min(n, tx.Size()), tx.Size()) }}
 		if err := c.copy(tx, rowsBucket, checkRow); err != nil {
 			return err

@@ -67,11 +67,11 @@ func childUpload(ctx context.Context, s *diskstore.Store, name string, steps int
 	}
 	whole := content(name)
 	half := int64(len(whole) / 2)
-	first, err := s.Part(ctx, name, id, 1, 0, strings.NewReader(whole[:half]), half)
+	first, err := s.Part(ctx, name, id, s.Turn(), 1, 0, strings.NewReader(whole[:half]), half)
 	if err != nil {
 		return err
 	}
-	second, err := s.Part(ctx, name, id, 2, half, strings.NewReader(whole[half:]), -1)
+	second, err := s.Part(ctx, name, id, s.Turn(), 2, half, strings.NewReader(whole[half:]), -1)
 	if err != nil {
 		return err
 	}

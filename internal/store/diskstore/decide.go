@@ -29,7 +29,11 @@ func (c *committer) decide(r *request) (d decision, err error) {
 		return d, err
 	}
 	defer v.close()
-	changes, err := r.changes(v)
+	var changes []change
+	err = guarded(func() (err error) {
+		changes, err = r.changes(v)
+		return err
+	})
 	if err != nil {
 		return d, err
 	}

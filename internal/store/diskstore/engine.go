@@ -54,14 +54,33 @@ func openBolt(path string, mapSize int64, readOnly bool) (*bbolt.DB, error) {
 		InitialMmapSize: int(min(mapSize, math.MaxInt)),
 		ReadOnly:        readOnly,
 	}
-	db, err := bbolt.Open(path, fileMode, opts)
+	db, err := openGuarded(path, opts)
 	if errors.Is(err, syscall.ENOMEM) {
 		// The process may not have that much address space: map what is there, and more when it grows.
 		opts.InitialMmapSize = 0
-		db, err = bbolt.Open(path, fileMode, opts)
+		db, err = openGuarded(path, opts)
 	}
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, errors.Join(ErrLocked, err)
+	}
+	return db, err
+}
+
+// openGuarded is [bbolt.Open], which reads the list of free pages. Where it panics, nobody has the file any more.
+func openGuarded(path string, opts *bbolt.Options) (db *bbolt.DB, err error) {
+	var file *os.File
+	opts.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}
+	panicked := true
+	err = guarded(func() (err error) {
+		db, err = bbolt.Open(path, fileMode, opts)
+		panicked = false
+		return err
+	})
+	if panicked && file != nil {
+		discard(file)
 	}
 	return db, err
 }
@@ -80,7 +99,7 @@ func openTableReadOnly(path string) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	err = db.View(func(tx *bbolt.Tx) error {
+	err = viewed(db, func(tx *bbolt.Tx) error {
 		if tx.Size() > info.Size() {
 			return corrupt(errShort)
 		}
@@ -157,7 +176,8 @@ type writer struct {
 }
 
 // update calls fn and makes what it wrote durable, all of it or nothing. Where fn has an error, it is returned and nothing
-// is written. Out of room, nothing happened either. Any other error is a [failure].
+// is written. Out of room, nothing happened either. Any other error is a [failure]: that a page is damaged, too, since
+// every later update would meet it.
 //
 // Why out of room is safe: pages are given out below the end of the room only, so that bbolt refuses before it writes.
 // Where a write finds no space all the same (a file system that copies on write), it was to a page that no commit
@@ -174,21 +194,33 @@ func (e *engine) update(fn func(*writer) error) error {
 		return &failure{err}
 	}
 	defer rollback(tx)
-	w := &writer{tx: tx, rows: tx.Bucket(inRows.name()), due: tx.Bucket(inDue.name())}
-	if err := fn(w); err != nil {
-		return err
+	w := &writer{tx: tx}
+	err = guarded(func() error {
+		w.rows, w.due = tx.Bucket(inRows.name()), tx.Bucket(inDue.name())
+		return fn(w)
+	})
+	if err != nil {
+		return damaged(err)
 	}
 	if e.db.MaxSize, err = e.room.provide(w.need); err != nil {
 		return err
 	}
 	id := tx.ID()
-	if err := e.sync.do(tableName, tx.Commit); err != nil {
+	if err := guarded(func() error { return e.sync.do(tableName, tx.Commit) }); err != nil {
 		if refusedRoom(err) && e.before(id) {
 			return err
 		}
 		return &failure{err}
 	}
 	return e.measure()
+}
+
+// damaged makes a failure of a corruption.
+func damaged(err error) error {
+	if _, ok := errors.AsType[*corruption](err); ok {
+		return &failure{err}
+	}
+	return err
 }
 
 // refusedRoom tells whether a commit failed before its first sync, by bbolt's own limit or by a write. bbolt returns the

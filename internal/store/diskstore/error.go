@@ -20,6 +20,8 @@ var (
 	ErrLocked = errors.New("the data folder is in use")
 	// ErrForeign: the folder holds something, and it is not a store.
 	ErrForeign = errors.New("the folder is not empty and not a data folder")
+	// ErrNotNew: the folder is a data folder already, and was to become one.
+	ErrNotNew = errors.New("the folder is not empty: it is a data folder")
 	// ErrVersion: the folder was written in a format that this program does not read.
 	ErrVersion = errors.New("a data folder of another format")
 )
@@ -75,6 +77,8 @@ func outcome(err error) error {
 		return store.ErrCorrupt
 	}
 	switch {
+	case isA(errOvertaken):
+		return store.ErrConflict
 	case isA(errLate):
 		return store.ErrExpired
 	case outOfRoom(err):
@@ -96,6 +100,9 @@ func wrap(op, key string, err error) error {
 		return err
 	}
 	if _, ok := errors.AsType[*store.Conflict](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*store.DamagedRow](err); ok {
 		return err
 	}
 	if _, ok := errors.AsType[*store.Error](err); ok {

@@ -45,7 +45,7 @@ func TestOutcomes(t *testing.T) {
 		{&misuse{errToken}, store.ErrInvalid},
 		{errClosed, store.ErrUnavailable},
 		{errFailed, store.ErrUnavailable},
-		{errOvertaken, store.ErrUnavailable},
+		{errOvertaken, store.ErrConflict},
 		{path("open", syscall.EMFILE), store.ErrUnavailable},
 		{path("open", syscall.EACCES), store.ErrUnavailable},
 		{path("read", syscall.EIO), store.ErrUnavailable},

@@ -5,6 +5,7 @@ package diskstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"runtime"
@@ -134,7 +135,7 @@ func TestNoRoomInASync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := s.Part(t.Context(), "o2", id, 1, 0, strings.NewReader("ab"), 2)
+	first, err := s.Part(t.Context(), "o2", id, s.Turn(), 1, 0, strings.NewReader("ab"), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,14 +144,14 @@ func TestNoRoomInASync(t *testing.T) {
 		t.Errorf("put got %v, want ErrFull", err)
 	}
 	d.fail.Store(failing("/parts/", syscall.EDQUOT))
-	if p, err := s.Part(t.Context(), "o2", id, 2, 2, strings.NewReader("cd"), 2); !errors.Is(err, store.ErrFull) || p.Size != 0 {
+	if p, err := s.Part(t.Context(), "o2", id, s.Turn(), 2, 2, strings.NewReader("cd"), 2); !errors.Is(err, store.ErrFull) || p.Size != 0 {
 		t.Errorf("part got %+v, %v, want ErrFull and nothing kept", p, err)
 	}
 	d.fail.Store(failing("nothing", nil))
 	if err := s.Put(t.Context(), "o1", strings.NewReader("x"), 1); err != nil {
 		t.Error(err)
 	}
-	second, err := s.Part(t.Context(), "o2", id, 2, 2, strings.NewReader("cd"), 2)
+	second, err := s.Part(t.Context(), "o2", id, s.Turn(), 2, 2, strings.NewReader("cd"), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,9 +324,17 @@ func TestSyncsPerCall(t *testing.T) {
 		{"put into a new directory", func() error { return s.Put(t.Context(), "o1", strings.NewReader("x"), 1) }, []string{"tmp/1", "objects", "objects/o1"}},
 		{"put", func() error { return s.Put(t.Context(), "o1", strings.NewReader("x"), 1) }, []string{"tmp/2", "objects/o1"}},
 		{"begin", func() (err error) { id, err = s.Begin(t.Context(), "o1"); return err }, []string{"parts"}},
-		{"part", func() error { _, err := s.Part(t.Context(), "o1", id, 1, 0, strings.NewReader("x"), 1); return err }, []string{"parts/o1~"}},
+		{"part", func() error {
+			_, err := s.Part(t.Context(), "o1", id, s.Turn(), 1, 0, strings.NewReader("x"), 1)
+			return err
+		}, []string{"parts/o1~"}},
 		{"complete", func() error { return s.Complete(t.Context(), "o1", id, []store.Part{{Number: 1, Size: 1}}) }, []string{"objects/o1"}},
-		{"complete again", func() error { return s.Complete(t.Context(), "o1", id, []store.Part{{Number: 1, Size: 1}}) }, []string{"objects/o1"}},
+		{"complete again", func() error {
+			if err := s.Complete(t.Context(), "o1", id, []store.Part{{Number: 1, Size: 1}}); !isNotFound(err) {
+				return fmt.Errorf("completed twice: %w", err)
+			}
+			return nil
+		}, []string{"objects/o1"}},
 		{"delete", func() error { return s.Delete(t.Context(), "o1") }, []string{"objects/o1"}},
 		{"delete again", func() error { return s.Delete(t.Context(), "o1") }, []string{"objects/o1"}},
 		{"abort", func() error { return s.Abort(t.Context(), "o1", id) }, []string{"parts"}},

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -53,33 +54,83 @@ type folder struct {
 	lock *os.File
 	// version is what format.json said, 0 where there was none.
 	version int
+	// mark is the name of a file that says that the folder is not complete, "" where there is none.
+	mark string
+	// made are the folder, the directories above it and the lock, as far as this opening made them, in this order. fresh:
+	// there was no store in the folder.
+	made  []string
+	fresh bool
 
 	mu      sync.Mutex          // guards durable
 	durable map[string]struct{} // directories whose entry in their parent was synced by this process
 }
 
 // openFolder locks a data folder and checks its format. A folder that is absent or empty becomes a data folder, in
-// steps that a crash may interrupt anywhere: the format first, the table next (by its creator), objects/ last.
-func openFolder(path string, sync *syncer) (*folder, error) {
+// steps that a crash may interrupt anywhere: the mark first, if there is to be one, the format next, then the table (by its
+// creator), objects/ last. With a mark, no other folder is opened.
+func openFolder(path, mark string, sync *syncer) (*folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{path: path, sync: sync, durable: make(map[string]struct{})}
-	if err := f.makeDir(path); err != nil {
-		return nil, err
-	}
-	// Looked at before the lock file is made, so that a folder of somebody else's stays as it is.
-	if err := f.check(); err != nil {
-		return nil, err
-	}
-	if err := f.acquire(); err != nil {
+	f := &folder{path: path, sync: sync, mark: mark, durable: make(map[string]struct{})}
+	if err := f.take(); err != nil {
+		f.undo()
 		return nil, err
 	}
 	if err := f.prepare(); err != nil {
-		return nil, errors.Join(err, f.close())
+		return nil, errors.Join(err, f.giveUp())
 	}
 	return f, nil
+}
+
+// take makes the folder where it is absent, and locks it.
+func (f *folder) take() error {
+	if err := f.makeDir(f.path); err != nil {
+		return err
+	}
+	// Looked at before the lock file is made, so that a folder of somebody else's stays as it is.
+	if err := f.check(); err != nil {
+		return err
+	}
+	return f.acquire()
+}
+
+// giveUp gives the lock back when what this opening made is gone again.
+func (f *folder) giveUp() error {
+	f.undo()
+	return f.close()
+}
+
+// undo removes what this opening made, the last first, as far as that goes: what stays is a beginning that was interrupted,
+// which the next opening completes. A folder that was there is left as it was. Where objects were put, all stays.
+func (f *folder) undo() {
+	if f.fresh && f.undoFiles() != nil {
+		return
+	}
+	for _, path := range slices.Backward(f.made) {
+		if os.Remove(path) != nil {
+			return
+		}
+	}
+}
+
+func (f *folder) undoFiles() error {
+	for _, name := range []string{objectsName, partsName, segmentNames[1], segmentNames[0], tableName, formatName} {
+		if err := os.Remove(f.join(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if f.mark != "" {
+		// It is the last to go on the disk as well.
+		if err := f.sync.dir(f.path); err != nil {
+			return err
+		}
+		if err := os.Remove(f.join(f.mark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.RemoveAll(f.join(tempName))
 }
 
 func (f *folder) join(elem ...string) string {
@@ -89,9 +140,15 @@ func (f *folder) join(elem ...string) string {
 // close gives the lock back.
 func (f *folder) close() error { return f.lock.Close() }
 
-// acquire takes the lock, or fails at once with ErrLocked.
+// acquire takes the lock, or fails at once with ErrLocked. A lock that is not in its place any more, because its folder was
+// given up meanwhile, is none.
 func (f *folder) acquire() error {
-	lock, err := os.OpenFile(f.join(lockName), os.O_RDWR|os.O_CREATE, fileMode)
+	path := f.join(lockName)
+	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	made := err == nil
+	if errors.Is(err, fs.ErrExist) {
+		lock, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	}
 	if err != nil {
 		return err
 	}
@@ -102,7 +159,17 @@ func (f *folder) acquire() error {
 		}
 		return fmt.Errorf("locking %s: %w", f.path, err)
 	}
+	taken, err := lock.Stat()
+	if err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	if there, err := os.Stat(path); err != nil || !os.SameFile(taken, there) {
+		return errors.Join(fmt.Errorf("%w: %s", ErrLocked, f.path), err, lock.Close())
+	}
 	f.lock = lock
+	if made {
+		f.made = append(f.made, path)
+	}
 	return nil
 }
 
@@ -148,6 +215,12 @@ func (f *folder) prepare() error {
 	if err := f.check(); err != nil { // again: another process may have made it meanwhile
 		return err
 	}
+	f.fresh = f.version == 0
+	if f.mark != "" {
+		if err := f.makeMark(); err != nil {
+			return err
+		}
+	}
 	if err := f.makeDir(f.join(tempName)); err != nil {
 		return err
 	}
@@ -168,6 +241,21 @@ func (f *folder) prepare() error {
 		return fmt.Errorf("%s is missing, and %s is there: restore the table from a backup", f.join(name), objectsName)
 	}
 	return nil
+}
+
+// makeMark makes the mark of a folder that is to become a data folder, durably.
+func (f *folder) makeMark() error {
+	if !f.fresh {
+		return fmt.Errorf("%w: %s", ErrNotNew, f.path)
+	}
+	mark, err := os.OpenFile(f.join(f.mark), os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.sync.file(mark), mark.Close()); err != nil {
+		return err
+	}
+	return f.sync.dir(f.path)
 }
 
 // complete makes the last directories of a folder whose table is there.
@@ -254,6 +342,9 @@ func (f *folder) makeDirLocked(path string) error {
 	}
 	if err != nil && !isDir(path) {
 		return err
+	}
+	if err == nil && f.lock == nil {
+		f.made = append(f.made, path)
 	}
 	// The entry of a folder that was there before is its owner's matter, and its parent need not be readable.
 	if err == nil || len(path) > len(f.path) {

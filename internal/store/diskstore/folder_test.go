@@ -182,7 +182,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := s.Part(t.Context(), "o2", id, 1, 0, strings.NewReader("abc"), 3)
+	first, err := s.Part(t.Context(), "o2", id, s.Turn(), 1, 0, strings.NewReader("abc"), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	if want := []store.PendingUpload{{Key: "o2", ID: id}}; err != nil || !slices.Equal(pending, want) {
 		t.Errorf("the upload came back as %v, %v", pending, err)
 	}
-	second, err := s.Part(t.Context(), "o2", id, 2, 3, strings.NewReader("de"), 2)
+	second, err := s.Part(t.Context(), "o2", id, s.Turn(), 2, 3, strings.NewReader("de"), 2)
 	if err != nil {
 		t.Fatal(err)
 	}

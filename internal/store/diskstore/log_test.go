@@ -8,10 +8,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -197,6 +199,59 @@ func TestTornLogs(t *testing.T) {
 	}
 }
 
+// Both files of the log have what the table lacks, since the checkpoint between them was not done. They are applied in their
+// order. Where the end of the older one or the beginning of the newer one is damaged, what follows must not be taken without
+// it.
+func TestLogOfTwoFiles(t *testing.T) {
+	const n = 24
+	opts := diskstore.Options{Clock: busy{}, LogSize: 64 << 10}
+	live := t.TempDir()
+	var held atomic.Bool
+	proceed := make(chan struct{})
+	s, err := diskstore.OpenAround(live, opts, func(name string, sync func() error) error {
+		if name == "table.db" && held.Load() {
+			<-proceed
+		}
+		return sync()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.Store(true)
+	commitNumbered(t, s, 0, n)
+	dir := copyFolder(t, live)
+	close(proceed)
+	closeStore(t, s)
+
+	logs := map[string][]byte{}
+	last := 0
+	for _, name := range []string{"log.0", "log.1"} {
+		if logs[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		ends := boundaries(logs[name])
+		if len(ends) < 3 {
+			t.Fatalf("%s has %d records", name, len(ends)-1)
+		}
+		if name == "log.0" {
+			last = ends[len(ends)-2]
+		}
+	}
+	wantNumbered(t, openStore(t, copyFolder(t, dir), opts), n, n)
+	for name, at := range map[string]int{"log.0": last, "log.1": 0} {
+		damaged := copyFolder(t, dir)
+		flipped := bytes.Clone(logs[name])
+		flipped[at] ^= 4
+		if err := os.WriteFile(filepath.Join(damaged, name), flipped, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := diskstore.Open(damaged, opts); err == nil {
+			closeStore(t, s)
+			t.Errorf("with a damaged record at byte %d of %s it was opened", at, name)
+		}
+	}
+}
+
 // A log that was used many times over is replayed from its last lap only.
 func TestReplayAfterManyLaps(t *testing.T) {
 	opts := diskstore.Options{Clock: busy{}, LogSize: 64 << 10}
@@ -315,4 +370,55 @@ func TestCompactReplays(t *testing.T) {
 	wantNumbered(t, compacted, 20, 20)
 	commitNumbered(t, compacted, 20, 40)
 	wantNumbered(t, compacted, 40, 40)
+}
+
+// What a client writes into a row is not taken for a record of the log, though it has seen the log of an earlier life.
+func TestRowsThatLookLikeRecords(t *testing.T) {
+	opts := diskstore.Options{Clock: busy{}, LogSize: 256 << 10}
+	dir := t.TempDir()
+	s := openStore(t, dir, opts)
+	commitNumbered(t, s, 0, 1)
+	readLog := func(dir string) []byte {
+		log, err := os.ReadFile(filepath.Join(dir, "log.0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	record := make([]byte, 24)
+	copy(record[8:], readLog(dir)[8:16]) // the epoch
+	binary.BigEndian.PutUint64(record[16:], 1000)
+	binary.BigEndian.PutUint32(record, crc32.Checksum(record[4:], crc32.MakeTable(crc32.Castagnoli)))
+	closeStore(t, s)
+
+	s = openStore(t, dir, opts)
+	commit := func(token, value string) {
+		row := store.NewRow(store.Attr{Name: "b", Value: store.Bytes(value)})
+		if err := s.Commit(t.Context(), txOf(token, store.Op{Key: store.Key{PK: "row", SK: token}, Kind: store.OpPut, Row: row})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	value := bytes.Repeat([]byte{0xa5}, 3*4096)
+	commit("1", string(value))
+	at := bytes.Index(readLog(dir), value)
+	if at < 0 {
+		t.Fatal("the log has not what was written")
+	}
+	copy(value[4096-at%4096:], record) // the record of the next row begins with a block, too
+	commit("2", string(value))
+	dir = copyFolder(t, dir)
+	log := readLog(dir)
+	ends := boundaries(log)
+	if i := bytes.LastIndex(log, record); i != ends[1]+4096 {
+		t.Fatalf("what looks like a record is at %d", i)
+	}
+	clear(log[ends[1] : ends[1]+512]) // the power went before it was synced
+	if err := os.WriteFile(filepath.Join(dir, "log.0"), log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, opts)
+	got, err := s.Get(t.Context(), store.Key{PK: "row", SK: "1"}, store.Key{PK: "row", SK: "2"})
+	if err != nil || got[0] == nil || got[1] != nil {
+		t.Errorf("got %v, %v", got, err)
+	}
 }

@@ -20,14 +20,15 @@ import (
 	"tare/internal/store"
 )
 
-// upload is what the calls for one unfinished upload share while there are any. Each that writes takes a turn, which
-// ends the one before: it writes no byte more, not even into the object that the file became meanwhile.
+// upload is what the calls for one unfinished upload share. Each that writes has a turn, which ends the ones before: they
+// write no byte more, not even into the object that the file became meanwhile. One that was written to is kept until it is
+// gone, since a call of an earlier turn may come at any time.
 type upload struct {
-	users int // calls that hold it; it is dropped after the last one
+	users int // calls that hold it
 
 	mu   sync.Mutex // guards turn and gone, and is held while the file is written, cut or moved
-	turn int
-	gone bool // completed or aborted
+	turn int64      // the latest that has begun; 0 where none has
+	gone bool       // completed, aborted or never there
 }
 
 var (
@@ -52,7 +53,7 @@ func (s *Store) hold(id string) *upload {
 func (s *Store) release(id string, u *upload) {
 	s.uploadsMu.Lock()
 	defer s.uploadsMu.Unlock()
-	if u.users--; u.users == 0 {
+	if u.users--; u.users == 0 && (u.gone || u.turn == 0) {
 		delete(s.uploads, id)
 	}
 }
@@ -101,10 +102,13 @@ func (s *Store) begin(path string) error {
 	return s.die(s.sync.dir(dir))
 }
 
+// Turn implements [store.Multipart].
+func (s *Store) Turn() int64 { return s.turns.Add(1) }
+
 // Part implements [store.Multipart]. The number is not looked at: parts are where their offsets say.
-func (s *Store) Part(ctx context.Context, key, id string, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
+func (s *Store) Part(ctx context.Context, key, id string, turn int64, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
 	p := store.Part{Number: number}
-	if number < 1 || offset < 0 || size < -1 {
+	if turn < 1 || number < 1 || offset < 0 || size < -1 {
 		return p, invalid("part", key, errNegative)
 	}
 	if !store.ValidObjectKey(key) || !validID(id) {
@@ -117,14 +121,14 @@ func (s *Store) Part(ctx context.Context, key, id string, number int, offset int
 	u := s.hold(id)
 	defer s.release(id, u)
 	var err error
-	p.Size, err = s.part(ctx, u, s.folder.uploadPath(key, id), offset, r, size)
+	p.Size, err = s.part(ctx, u, turn, s.folder.uploadPath(key, id), offset, r, size)
 	return p, wrap("part", key, err)
 }
 
 // part appends what r gives to the upload's file, from offset on, and syncs what came even where r fails. It returns how
 // many bytes are durable.
-func (s *Store) part(ctx context.Context, u *upload, path string, offset int64, r io.Reader, size int64) (int64, error) {
-	f, turn, err := u.cut(path, offset)
+func (s *Store) part(ctx context.Context, u *upload, turn int64, path string, offset int64, r io.Reader, size int64) (int64, error) {
+	f, err := u.cut(turn, path, offset)
 	if err != nil {
 		return 0, err
 	}
@@ -150,12 +154,19 @@ func (s *Store) part(ctx context.Context, u *upload, path string, offset int64, 
 }
 
 // cut begins a turn: it opens the upload's file and shortens it to offset.
-func (u *upload) cut(path string, offset int64) (*os.File, int, error) {
+func (u *upload) cut(turn int64, path string, offset int64) (*os.File, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	switch {
+	case u.gone:
+		return nil, fs.ErrNotExist
+	case turn <= u.turn:
+		return nil, errOvertaken
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return nil, 0, err
+		u.gone = errors.Is(err, fs.ErrNotExist)
+		return nil, err
 	}
 	info, err := f.Stat()
 	switch {
@@ -165,14 +176,14 @@ func (u *upload) cut(path string, offset int64) (*os.File, int, error) {
 		err = f.Truncate(offset)
 	}
 	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
+		return nil, errors.Join(err, f.Close())
 	}
-	u.turn++
-	return f, u.turn, nil
+	u.turn = turn
+	return f, nil
 }
 
 // during calls fn unless the turn has ended, which it cannot do meanwhile.
-func (u *upload) during(turn int, fn func() error) error {
+func (u *upload) during(turn int64, fn func() error) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -195,8 +206,8 @@ func (u *upload) end(fn func() error) error {
 	return nil
 }
 
-// Complete implements [store.Multipart]. It renames the file; a call that finds the file gone and the object there
-// makes sure that this is durable.
+// Complete implements [store.Multipart]. It renames the file. A call that finds the file gone and the object there makes
+// sure that this is durable.
 func (s *Store) Complete(ctx context.Context, key, id string, parts []store.Part) error {
 	if !store.ValidObjectKey(key) {
 		return invalid("complete", key, errObject)
@@ -222,7 +233,7 @@ func (s *Store) Complete(ctx context.Context, key, id string, parts []store.Part
 		if _, err := os.Stat(object); err != nil {
 			return err
 		}
-		return s.die(s.sync.dir(filepath.Dir(object)))
+		return cmp.Or(s.die(s.sync.dir(filepath.Dir(object))), fs.ErrNotExist)
 	}))
 }
 

@@ -57,7 +57,7 @@ func calls(ctx context.Context, s *diskstore.Store) map[string]func() error {
 		"Delete":   func() error { return s.Delete(ctx, "o") },
 		"List":     func() error { _, err := s.List(ctx, "", "", 1); return err },
 		"Begin":    func() error { _, err := s.Begin(ctx, "o"); return err },
-		"Part":     func() error { _, err := s.Part(ctx, "o", id, 1, 0, strings.NewReader(""), 0); return err },
+		"Part":     func() error { _, err := s.Part(ctx, "o", id, s.Turn(), 1, 0, strings.NewReader(""), 0); return err },
 		"Complete": func() error { return s.Complete(ctx, "o", id, nil) },
 		"Abort":    func() error { return s.Abort(ctx, "o", id) },
 		"Pending":  func() error { _, err := s.Pending(ctx, ""); return err },
@@ -160,7 +160,7 @@ func TestIDsThatAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{"", "x", id + "a", id[1:], "../../" + id, strings.ToUpper(id), id[:25] + "/", strings.Repeat("a", 24) + "é"} {
-		if _, err := s.Part(t.Context(), "o", bad, 1, 0, strings.NewReader("x"), 1); !isNotFound(err) {
+		if _, err := s.Part(t.Context(), "o", bad, s.Turn(), 1, 0, strings.NewReader("x"), 1); !isNotFound(err) {
 			t.Errorf("part of %q: %v", bad, err)
 		}
 		if err := s.Complete(t.Context(), "o", bad, nil); !isNotFound(err) {
@@ -183,7 +183,7 @@ func TestCompleteAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Part(t.Context(), "o", id, 1, 0, strings.NewReader("abc"), -1)
+	p, err := s.Part(t.Context(), "o", id, s.Turn(), 1, 0, strings.NewReader("abc"), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestCompleteAfterARestart(t *testing.T) {
 	}
 	closeStore(t, s)
 	s = openStore(t, dir, diskstore.Options{})
-	if err := s.Complete(t.Context(), "o", id, []store.Part{p}); err != nil {
+	if err := s.Complete(t.Context(), "o", id, []store.Part{p}); !isNotFound(err) {
 		t.Error(err)
 	}
 	if got := readObject(t, s, "o"); got != "abc" {
@@ -210,7 +210,7 @@ func TestCompleteEndsAPart(t *testing.T) {
 	source, feed := io.Pipe()
 	answer := make(chan error)
 	go func() {
-		_, err := s.Part(t.Context(), "o", id, 1, 0, source, -1)
+		_, err := s.Part(t.Context(), "o", id, s.Turn(), 1, 0, source, -1)
 		answer <- err
 	}()
 	first := bytes.Repeat([]byte("x"), 1<<20) // a full buffer is written at once

@@ -65,10 +65,13 @@ func (v view) close() { rollback(v.tx) }
 
 // begin starts reading what is durable. A table that is newer than the overlay would show half of what was committed in
 // between; the frozen layer hides what the table has of it, so that only a table with part of a later one is too new.
-func (o *overlay) begin() (view, error) {
+func (o *overlay) begin() (view, error) { return o.beginBy(o.engine.db.Begin) }
+
+// beginBy is begin where open begins the reading of the table.
+func (o *overlay) beginBy(open func(writable bool) (*bbolt.Tx, error)) (view, error) {
 	for {
 		g := o.now.Load()
-		tx, err := o.engine.db.Begin(false)
+		tx, err := open(false)
 		if err != nil {
 			return view{}, err
 		}

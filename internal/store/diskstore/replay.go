@@ -66,7 +66,7 @@ func newEpoch() uint64 {
 // record, all are written again, and a record says what is there afterwards, whatever was before.
 func replay(segments []*segment, e *engine) (epoch, sequence uint64, err error) {
 	var m marks
-	err = e.db.View(func(tx *bbolt.Tx) (err error) {
+	err = viewed(e.db, func(tx *bbolt.Tx) (err error) {
 		m, err = readMarks(tx)
 		return err
 	})

@@ -35,8 +35,8 @@ const (
 	smallChange = 1 << 10
 )
 
-// openRoom takes the file as it is. Its last bytes may not be set aside, when a crash came before a sync or the file is a
-// copy: then a write there can run out of room, which the engine survives.
+// openRoom takes the file as it is, and has set aside what in it is not: bbolt leaves holes in a file that it makes, and so
+// does who copies one. Where the disk has no room for them, a write there can run out of room, which the engine survives.
 func openRoom(path string, f *folder, headroom int64) (*room, error) {
 	file, err := os.OpenFile(path, os.O_RDWR, fileMode)
 	if err != nil {
@@ -44,6 +44,13 @@ func openRoom(path string, f *folder, headroom int64) (*room, error) {
 	}
 	info, err := file.Stat()
 	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	left, err := f.available()
+	if err == nil {
+		err = allocateHoles(file, left)
+	}
+	if err != nil && !outOfRoom(err) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &room{file: file, folder: f, size: info.Size(), headroom: headroom}, nil

@@ -62,7 +62,7 @@ func (c contextWriter) Write(p []byte) (int, error) {
 // Restore makes the folder dir, which is absent or empty, a data folder with the rows of a snapshot and no objects. A
 // folder that holds rows or objects is refused. Where it fails, the folder stays as good as empty.
 func Restore(ctx context.Context, dir string, snapshot io.Reader) (err error) {
-	f, err := openFolder(dir, &syncer{})
+	f, err := openFolder(dir, "", &syncer{})
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func verify(ctx context.Context, path string) error {
 		return err
 	}
 	defer discard(db)
-	return db.View(func(tx *bbolt.Tx) error {
+	return viewed(db, func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(rowsBucket)).ForEach(func(k, v []byte) error {
 			return errors.Join(ctx.Err(), checkRow(k, v))
 		})

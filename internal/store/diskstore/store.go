@@ -41,6 +41,11 @@ type Options struct {
 	// LogSize is how large each of the two files of the log is made, in bytes. They have what is committed and not yet
 	// in the table, which is in memory as well. Files that are there stay as they are. 0: 16 MiB.
 	LogSize int64
+
+	// Mark is the name of a file that Open makes before anything else but the lock, durably, in a folder that is absent or
+	// empty; any other folder is then refused. It tells who opens the folder that it is not complete, and is the caller's
+	// to look for and to remove. "": no mark, and any data folder.
+	Mark string
 }
 
 func (o Options) withDefaults() Options {
@@ -72,6 +77,7 @@ type Store struct {
 
 	uploadsMu sync.Mutex // guards uploads, and users in each
 	uploads   map[string]*upload
+	turns     atomic.Int64 // the last one that was taken
 
 	failed   chan struct{} // closed when the store is dead
 	failOnce sync.Once
@@ -90,7 +96,7 @@ var (
 
 // Open opens the data folder dir, and makes it where it is absent or empty. A folder that is open elsewhere is
 // [ErrLocked], at once; one of another format [ErrVersion]; one with other content [ErrForeign], and is left as it is.
-// What a crash left half-written goes. The store has to be closed.
+// What a crash left half-written goes. Where Open fails, what it made goes again. The store has to be closed.
 func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, &syncer{}) }
 
 func open(dir string, opts Options, syncs *syncer) (_ *Store, err error) {
@@ -101,11 +107,11 @@ func open(dir string, opts Options, syncs *syncer) (_ *Store, err error) {
 		uploads: make(map[string]*upload),
 		failed:  make(chan struct{}),
 	}
-	if s.folder, err = openFolder(dir, syncs); err != nil {
+	if s.folder, err = openFolder(dir, opts.Mark, syncs); err != nil {
 		return nil, err
 	}
 	if s.engine, s.log, err = openTable(s.folder, opts, s.failed); err != nil {
-		return nil, errors.Join(err, s.folder.close())
+		return nil, errors.Join(err, s.folder.giveUp())
 	}
 	s.overlay = newOverlay(s.engine)
 	s.committer = newCommitter(s.overlay, s.log, opts.Clock, s.die)
@@ -144,14 +150,21 @@ func openTable(f *folder, opts Options, dead <-chan struct{}) (*engine, *log, er
 
 // Close ends the store: it waits for the calls that are under way, then gives the folder back. Later calls are
 // ErrUnavailable. Readers of objects stay good. To close twice does nothing.
-func (s *Store) Close() error {
+func (s *Store) Close() error { return s.end(s.folder.close) }
+
+// Discard is Close for who cannot go on after [Open]: where that made the folder, and no object was put since, the folder
+// is removed with all rows, or left empty where it was there. Any other is left as by Close.
+func (s *Store) Discard() error { return s.end(s.folder.giveUp) }
+
+// end closes the store, and gives up its folder by the function.
+func (s *Store) end(folder func() error) error {
 	if s.closed.Swap(true) {
 		return nil
 	}
 	s.calls.Lock()
 	defer s.calls.Unlock()
 	s.committer.stop()
-	return errors.Join(s.log.close(), s.engine.close(), s.folder.close())
+	return errors.Join(s.log.close(), s.engine.close(), folder())
 }
 
 // Failed returns a channel that is closed when the disk has failed and the store is dead: every call is refused from

@@ -32,6 +32,28 @@ func allocate(f *os.File, size, n int64) error {
 	}
 }
 
+// allocateHoles has the blocks set aside that f seems to have and has not, if they take no more than most bytes.
+func allocateHoles(f *os.File, most int64) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	const block = 512 // whatever the file system's blocks are
+	if st.Size == 0 || st.Size-st.Blocks*block > most {
+		return nil
+	}
+	for {
+		err := unix.Fallocate(int(f.Fd()), 0, 0, st.Size)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, errors.ErrUnsupported):
+			return nil
+		}
+		return os.NewSyscallError("fallocate", err)
+	}
+}
+
 // startWriteback asks the kernel to begin writing a range of f, so that the datasync at the end finds little to do. It
 // is a hint: an error that it meets is met again by the datasync.
 func startWriteback(f *os.File, offset, n int64) {

@@ -52,7 +52,7 @@ func (s *Store) read(ctx context.Context, fn func(view) error) error {
 		return err
 	}
 	defer v.close()
-	return fn(v)
+	return guarded(func() error { return fn(v) })
 }
 
 // Query implements [store.Table]. Its cost is that of the page, whatever the size of the partition.
@@ -94,6 +94,10 @@ func (s *Store) page(ctx context.Context, op, name string, within, after []byte,
 				return nil
 			}
 			item, err := decodeItem(k, b)
+			if err != nil && len(page.Items) > 0 {
+				page.More = true
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -115,8 +119,10 @@ func decodeItem(k, v []byte) (item store.Item, err error) {
 	if item.Key, err = decodeKey(k); err != nil {
 		return item, err
 	}
-	item.Row, err = decodeRow(k, v)
-	return item, wrap("read", item.Key.String(), err)
+	if item.Row, err = decodeRow(k, v); err != nil {
+		return item, &store.DamagedRow{Key: item.Key, Cause: err}
+	}
+	return item, nil
 }
 
 // Due implements [store.Table]. The index is never behind.

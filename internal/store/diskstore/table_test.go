@@ -5,8 +5,11 @@ package diskstore_test
 import (
 	"crypto/rand"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.etcd.io/bbolt"
 
 	"tare/internal/store"
 	"tare/internal/store/diskstore"
@@ -97,5 +100,70 @@ func TestFreedPagesAreUsedAgain(t *testing.T) {
 	stats, err := s.Stats()
 	if err != nil || stats.TableBytes != fileSize(t, dir) || stats.FreeBytes <= 0 || stats.FreeBytes >= stats.TableBytes {
 		t.Errorf("the statistics are %+v, %v", stats, err)
+	}
+}
+
+// A row that is not what was written ends the page before it, and is told by its key, so that a walk can step over it.
+func TestWalksStepOverDamagedRows(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, diskstore.Options{})
+	var ops []store.Op
+	for _, sk := range []string{"a", "b", "c", "d", "e"} {
+		ops = append(ops, store.Op{Key: store.Key{PK: "p", SK: sk}, Kind: store.OpPut})
+	}
+	if err := s.Commit(t.Context(), txOf("t", ops...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(filepath.Join(dir, "table.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		rows := tx.Bucket([]byte("rows"))
+		return errors.Join(rows.Put([]byte("p\x00a"), []byte("other")), rows.Put([]byte("p\x00d"), nil))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, diskstore.Options{})
+	for name, page := range map[string]func(after string) (store.Page, error){
+		"scan": func(after string) (store.Page, error) {
+			k := store.Key{PK: "p", SK: after}
+			if after == "" {
+				k = store.Key{}
+			}
+			return s.Scan(t.Context(), k, 10)
+		},
+		"query": func(after string) (store.Page, error) {
+			return s.Query(t.Context(), store.Query{PK: "p", After: after, Limit: 10})
+		},
+	} {
+		met := ""
+		for after, more := "", true; more; {
+			p, err := page(after)
+			var damaged *store.DamagedRow
+			switch {
+			case errors.As(err, &damaged) && errors.Is(err, store.ErrCorrupt):
+				after = damaged.Key.SK
+				met += "!" + after
+				continue
+			case err != nil:
+				t.Fatal(name, err)
+			}
+			for _, it := range p.Items {
+				after = it.Key.SK
+				met += after
+			}
+			more = p.More
+		}
+		if met != "!abc!de" {
+			t.Errorf("%s met %s", name, met)
+		}
+	}
+	if _, err := s.Get(t.Context(), store.Key{PK: "p", SK: "a"}); !errors.Is(err, store.ErrCorrupt) {
+		t.Error(err)
 	}
 }

@@ -221,7 +221,7 @@ func TestActionsOnBytes(t *testing.T) {
 				id, err := w.parts.Begin(t.Context(), "k")
 				w.want("begin", err, nil)
 				r := strings.NewReader(data)
-				p, err := w.parts.Part(t.Context(), "k", id, 1, 0, r, size)
+				p, err := w.parts.Part(t.Context(), "k", id, w.parts.Turn(), 1, 0, r, size)
 				w.want("part", err, c.want)
 				if err != nil && p != (store.Part{}) {
 					t.Fatalf("a part that failed is answered as %+v", p)
@@ -231,9 +231,9 @@ func TestActionsOnBytes(t *testing.T) {
 					kept = data // one Read gives all of it
 				}
 				// The store takes a part at the end of what it has, and none beyond it.
-				_, err = w.store.Part(t.Context(), "k", id, 2, int64(len(kept))+1, strings.NewReader(""), 0)
+				_, err = w.store.Part(t.Context(), "k", id, w.store.Turn(), 2, int64(len(kept))+1, strings.NewReader(""), 0)
 				w.want("a part beyond the end", err, store.ErrInvalid)
-				_, err = w.store.Part(t.Context(), "k", id, 2, int64(len(kept)), strings.NewReader(""), 0)
+				_, err = w.store.Part(t.Context(), "k", id, w.store.Turn(), 2, int64(len(kept)), strings.NewReader(""), 0)
 				w.want("a part at the end", err, nil)
 			}
 		})
@@ -298,7 +298,7 @@ func TestOtherWrites(t *testing.T) {
 				w.want("put", w.store.Put(t.Context(), "old", strings.NewReader("x"), 1), nil)
 				id, err := w.store.Begin(t.Context(), "k")
 				w.want("begin", err, nil)
-				_, err = w.store.Part(t.Context(), "k", id, 1, 0, strings.NewReader("data"), 4)
+				_, err = w.store.Part(t.Context(), "k", id, w.store.Turn(), 1, 0, strings.NewReader("data"), 4)
 				w.want("part", err, nil)
 				w.want(name, call(w, id), c.want)
 				if got := happened[name](w); got != c.done {

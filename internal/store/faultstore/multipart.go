@@ -25,9 +25,9 @@ func (m *multipart) Begin(ctx context.Context, key string) (string, error) {
 	})
 }
 
-func (m *multipart) Part(ctx context.Context, key, id string, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
+func (m *multipart) Part(ctx context.Context, key, id string, turn int64, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
 	part := func(ctx context.Context, r io.Reader) (store.Part, error) {
-		return m.multipart.Part(ctx, key, id, number, offset, r, size)
+		return m.multipart.Part(ctx, key, id, turn, number, offset, r, size)
 	}
 	b := bodyOf(ctx, r, size, func(ctx context.Context, r io.Reader) error {
 		_, err := part(ctx, r)
@@ -54,6 +54,9 @@ func (m *multipart) Pending(ctx context.Context, prefix string) ([]store.Pending
 		return m.multipart.Pending(ctx, prefix)
 	})
 }
+
+// Turn is no call.
+func (m *multipart) Turn() int64 { return m.multipart.Turn() }
 
 // MinPart is no call.
 func (m *multipart) MinPart() int64 { return m.multipart.MinPart() }

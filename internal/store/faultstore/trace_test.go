@@ -42,7 +42,7 @@ func TestTrace(t *testing.T) {
 	_ = w.objects.Put(ctx, "o/1", strings.NewReader("x"), 1)
 	_, _ = w.objects.List(ctx, "o/", "", 1)
 	id, _ := w.parts.Begin(ctx, "o/2")
-	_, _ = w.parts.Part(ctx, "o/2", id, 1, 0, strings.NewReader("x"), 1)
+	_, _ = w.parts.Part(ctx, "o/2", id, w.parts.Turn(), 1, 0, strings.NewReader("x"), 1)
 	_, _ = w.parts.Pending(ctx, "o/")
 	_ = w.parts.Complete(ctx, "o/2", id, nil)
 	_ = w.parts.Abort(ctx, "o/2", id)

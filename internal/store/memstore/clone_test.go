@@ -53,7 +53,7 @@ func mess(t *testing.T, s *memstore.Store, id string, seed int64) {
 	}
 	wantErr(t, "commit", s.Commit(t.Context(), store.Tx{Token: fmt.Sprint("mess ", seed), Ops: ops}), nil)
 	wantErr(t, "put", s.Put(t.Context(), "k", strings.NewReader(fmt.Sprint("data of ", seed)), int64(len(fmt.Sprint("data of ", seed)))), nil)
-	_, err := s.Part(t.Context(), "u", id, 1, 2, strings.NewReader(fmt.Sprint("cut and written by ", seed)), -1)
+	_, err := s.Part(t.Context(), "u", id, s.Turn(), 1, 2, strings.NewReader(fmt.Sprint("cut and written by ", seed)), -1)
 	wantErr(t, "part", err, nil)
 	_, err = s.Begin(t.Context(), fmt.Sprint("begun/", seed))
 	wantErr(t, "begin", err, nil)
@@ -70,7 +70,7 @@ func TestCloneIsApart(t *testing.T) {
 	wantErr(t, "put", s.Put(t.Context(), "k", strings.NewReader("first"), 5), nil)
 	id, err := s.Begin(t.Context(), "u")
 	wantErr(t, "begin", err, nil)
-	_, err = s.Part(t.Context(), "u", id, 1, 0, strings.NewReader("0123456789"), 10)
+	_, err = s.Part(t.Context(), "u", id, s.Turn(), 1, 0, strings.NewReader("0123456789"), 10)
 	wantErr(t, "part", err, nil)
 
 	cloneClock := clock.NewManual(clk.Now())

@@ -47,10 +47,11 @@ type Store struct {
 	applied  []string // the keys of tokens in the order in which they were applied
 	inFlight map[store.Key]struct{}
 
-	bytesMu sync.RWMutex // guards the objects: objects, uploads and begun
+	bytesMu sync.RWMutex // guards the objects: objects, uploads, begun and turns
 	objects *btree.BTreeG[object]
 	uploads map[string]*upload
-	begun   int // uploads ever begun; the last one's id
+	begun   int   // uploads ever begun; the last one's id
+	turns   int64 // the last one that was taken
 }
 
 var (

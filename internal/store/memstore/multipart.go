@@ -25,7 +25,7 @@ const maxPartNumber = 10_000
 type upload struct {
 	key   string
 	data  []byte               // MinPart 0: all parts, appended
-	turn  int                  // MinPart 0: Part calls so far; only the latest may append
+	turn  int64                // MinPart 0: the latest that has begun; only it may append
 	parts map[int]uploadedPart // MinPart above 0: by number
 }
 
@@ -71,18 +71,26 @@ func (s *Store) upload(key, id string) *upload {
 	return nil
 }
 
+// Turn implements [store.Multipart].
+func (s *Store) Turn() int64 {
+	s.bytesMu.Lock()
+	defer s.bytesMu.Unlock()
+	s.turns++
+	return s.turns
+}
+
 // Part implements [store.Multipart].
-func (s *Store) Part(ctx context.Context, key, id string, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
+func (s *Store) Part(ctx context.Context, key, id string, turn int64, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Part{}, err
 	}
-	if number < 1 || offset < 0 || size < -1 {
+	if turn < 1 || number < 1 || offset < 0 || size < -1 {
 		return store.Part{}, fail("part", key, store.ErrInvalid, errNegative)
 	}
 	if s.opts.MinPart > 0 {
 		return s.keepPart(ctx, key, id, number, r, size)
 	}
-	n, err := s.appendPart(ctx, key, id, offset, r, size)
+	n, err := s.appendPart(ctx, key, id, turn, offset, r, size)
 	return store.Part{Number: number, Size: n}, err
 }
 
@@ -116,8 +124,8 @@ func partFailed(ctx context.Context, key string, err error) error {
 }
 
 // appendPart cuts the upload to offset and appends what r gives, as it comes. It returns how many bytes it appended.
-func (s *Store) appendPart(ctx context.Context, key, id string, offset int64, r io.Reader, size int64) (int64, error) {
-	w, err := s.cut(key, id, offset)
+func (s *Store) appendPart(ctx context.Context, key, id string, turn, offset int64, r io.Reader, size int64) (int64, error) {
+	w, err := s.cut(key, id, turn, offset)
 	if err != nil {
 		return 0, err
 	}
@@ -156,27 +164,30 @@ func atEnd(r io.Reader, missing int64) error {
 	return nil
 }
 
-// cut ends whatever other call appends to the upload, shortens it to offset and returns what appends to it from there.
-func (s *Store) cut(key, id string, offset int64) (*appender, error) {
+// cut ends whatever call of an earlier turn appends to the upload, shortens it to offset and returns what appends to it
+// from there.
+func (s *Store) cut(key, id string, turn, offset int64) (*appender, error) {
 	s.bytesMu.Lock()
 	defer s.bytesMu.Unlock()
 	u := s.upload(key, id)
 	switch {
 	case u == nil:
 		return nil, fail("part", key, store.ErrNotFound, nil)
+	case turn <= u.turn:
+		return nil, fail("part", key, store.ErrConflict, errOvertaken)
 	case offset > int64(len(u.data)):
 		return nil, fail("part", key, store.ErrInvalid, errGap)
 	}
 	u.data = u.data[:offset]
-	u.turn++
-	return &appender{store: s, key: key, id: id, turn: u.turn}, nil
+	u.turn = turn
+	return &appender{store: s, key: key, id: id, turn: turn}, nil
 }
 
 // appender appends to an upload for as long as it is there and no later call writes to it.
 type appender struct {
 	store   *Store
 	key, id string
-	turn    int
+	turn    int64
 	err     error // why it ended
 }
 
@@ -188,7 +199,7 @@ func (a *appender) Write(p []byte) (int, error) {
 	case u == nil:
 		a.err = fail("part", a.key, store.ErrNotFound, nil)
 	case u.turn != a.turn:
-		a.err = fail("part", a.key, store.ErrUnavailable, errOvertaken)
+		a.err = fail("part", a.key, store.ErrConflict, errOvertaken)
 	default:
 		u.data = append(u.data, p...)
 	}
@@ -207,9 +218,6 @@ func (s *Store) Complete(ctx context.Context, key, id string, parts []store.Part
 	defer s.bytesMu.Unlock()
 	u := s.upload(key, id)
 	if u == nil {
-		if _, done := s.objects.Get(object{key: key}); done {
-			return nil
-		}
 		return fail("complete", key, store.ErrNotFound, nil)
 	}
 	data, err := s.join(u, parts)

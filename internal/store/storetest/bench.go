@@ -189,7 +189,7 @@ func BenchmarkMultipart(b *testing.B, open func(testing.TB) Buckets) {
 		done := make([]store.Part, parts)
 		for i := range done {
 			offset := int64(i * len(data))
-			if done[i], err = s.A.Multipart.Part(b.Context(), "k", id, i+1, offset, strings.NewReader(data), int64(len(data))); err != nil {
+			if done[i], err = s.A.Multipart.Part(b.Context(), "k", id, s.A.Multipart.Turn(), i+1, offset, strings.NewReader(data), int64(len(data))); err != nil {
 				b.Fatal(err)
 			}
 		}

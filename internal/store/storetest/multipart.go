@@ -38,7 +38,7 @@ func (b *bucket) begin(key string) *assembly {
 
 // try sends a part that continues the upload.
 func (u *assembly) try(r io.Reader, size int64) (store.Part, error) {
-	return u.A.Multipart.Part(u.Context(), u.key, u.id, len(u.parts)+1, int64(len(u.data)), r, size)
+	return u.A.Multipart.Part(u.Context(), u.key, u.id, u.A.Multipart.Turn(), len(u.parts)+1, int64(len(u.data)), r, size)
 }
 
 // keep takes a stored part into the list.
@@ -87,7 +87,7 @@ func (b *bucket) wantPending(prefix string, want ...*assembly) {
 // wantNoUpload sees that an upload is missing everywhere.
 func (u *assembly) wantNoUpload() {
 	u.Helper()
-	_, err := u.B.Multipart.Part(u.Context(), u.key, u.id, 1, 0, strings.NewReader("x"), 1)
+	_, err := u.B.Multipart.Part(u.Context(), u.key, u.id, u.B.Multipart.Turn(), 1, 0, strings.NewReader("x"), 1)
 	wantErr(u, "a part of a missing upload", err, store.ErrNotFound)
 	wantErr(u, "abort of a missing upload", u.B.Multipart.Abort(u.Context(), u.key, u.id), nil)
 	pending, err := u.B.Multipart.Pending(u.Context(), u.key)
@@ -166,7 +166,7 @@ var multipartTests = []bucketTest{
 		u := b.begin("k")
 		u.part("all")
 		u.complete()
-		wantErr(b, "complete again", b.B.Multipart.Complete(b.Context(), u.key, u.id, u.parts), nil)
+		wantErr(b, "complete again", b.B.Multipart.Complete(b.Context(), u.key, u.id, u.parts), store.ErrNotFound)
 		b.wantObject(u.key, "all")
 	}},
 	{"CompleteOfNoUpload", func(b *bucket) {
@@ -258,12 +258,14 @@ var multipartTests = []bucketTest{
 	{"BadCalls", func(b *bucket) {
 		u := b.begin("k")
 		for what, c := range map[string]struct {
+			turn         int64
 			number       int
 			offset, size int64
 		}{
-			"number 0": {0, 0, 1}, "a negative number": {-1, 0, 1}, "a negative offset": {1, -1, 1}, "a size of -2": {1, 0, -2},
+			"turn 0": {0, 1, 0, 1}, "number 0": {1, 0, 0, 1}, "a negative number": {1, -1, 0, 1}, "a negative offset": {1, 1, -1, 1},
+			"a size of -2": {1, 1, 0, -2},
 		} {
-			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, c.number, c.offset, strings.NewReader("x"), c.size)
+			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, c.turn, c.number, c.offset, strings.NewReader("x"), c.size)
 			wantErr(b, "a part with "+what, err, store.ErrInvalid)
 		}
 		u.part("x")
@@ -273,7 +275,7 @@ var multipartTests = []bucketTest{
 		_, err := b.A.Multipart.Begin(canceled(b), "k")
 		wantCanceled(b, "begin", err)
 		u := b.begin("k")
-		_, err = b.A.Multipart.Part(canceled(b), u.key, u.id, 1, 0, strings.NewReader("x"), 1)
+		_, err = b.A.Multipart.Part(canceled(b), u.key, u.id, b.A.Multipart.Turn(), 1, 0, strings.NewReader("x"), 1)
 		wantCanceled(b, "part", err)
 		u.part("all")
 		wantCanceled(b, "complete", b.A.Multipart.Complete(canceled(b), u.key, u.id, u.parts))

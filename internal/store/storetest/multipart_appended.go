@@ -38,7 +38,7 @@ var appendedTests = []bucketTest{
 		u := b.begin("k")
 		u.part("0123456789")
 		for _, offset := range []int64{7, 7, 3} {
-			p, err := b.A.Multipart.Part(b.Context(), u.key, u.id, 2, offset, strings.NewReader("abc"), 3)
+			p, err := b.A.Multipart.Part(b.Context(), u.key, u.id, b.A.Multipart.Turn(), 2, offset, strings.NewReader("abc"), 3)
 			wantErr(b, "part", err, nil)
 			if p.Size != 3 {
 				b.Fatalf("a part of 3 bytes is answered as %+v", p)
@@ -51,7 +51,7 @@ var appendedTests = []bucketTest{
 		u := b.begin("k")
 		u.part("0123456789")
 		for _, offset := range []int64{11, 1 << 40} {
-			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, 2, offset, strings.NewReader("x"), 1)
+			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, b.A.Multipart.Turn(), 2, offset, strings.NewReader("x"), 1)
 			wantErr(b, "a part beyond the end", err, store.ErrInvalid)
 		}
 		u.part("x")
@@ -82,7 +82,7 @@ var appendedTests = []bucketTest{
 		defer cancel()
 		data := pattern(1, 70_000)
 		r := io.MultiReader(strings.NewReader(data), readerFunc(func([]byte) (int, error) { cancel(); return 0, errReader }))
-		p, err := b.A.Multipart.Part(ctx, u.key, u.id, 2, int64(len(u.data)), r, -1)
+		p, err := b.A.Multipart.Part(ctx, u.key, u.id, b.A.Multipart.Turn(), 2, int64(len(u.data)), r, -1)
 		if !errors.Is(err, context.Canceled) && !errors.Is(err, errReader) {
 			b.Fatalf("a part whose client went away: got error %v", err)
 		}
@@ -93,7 +93,7 @@ var appendedTests = []bucketTest{
 	{"ACanceledContextEndsThePart", func(b *bucket) {
 		u := b.begin("k")
 		ctx, r := cancelingReader(b)
-		_, err := b.A.Multipart.Part(ctx, u.key, u.id, 1, 0, r, -1)
+		_, err := b.A.Multipart.Part(ctx, u.key, u.id, b.A.Multipart.Turn(), 1, 0, r, -1)
 		wantCanceled(b, "part", err)
 		u.part("again")
 		u.complete()
@@ -126,19 +126,51 @@ var appendedTests = []bucketTest{
 			}), strings.NewReader("and more from it"))
 			earlier := make(chan error, 1)
 			go func() {
-				_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, 2, 4, r, -1)
+				_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, b.A.Multipart.Turn(), 2, 4, r, -1)
 				earlier <- err
 			}()
 			<-waiting
-			p, err := b.B.Multipart.Part(b.Context(), u.key, u.id, 2, offset, strings.NewReader("later"), 5)
+			p, err := b.B.Multipart.Part(b.Context(), u.key, u.id, b.B.Multipart.Turn(), 2, offset, strings.NewReader("later"), 5)
 			close(goOn)
 			wantErr(b, "the later part", err, nil)
-			wantErr(b, "the earlier part", <-earlier, store.ErrUnavailable)
+			wantErr(b, "the earlier part", <-earlier, store.ErrConflict)
 			u.parts[0].Size, u.data = offset, u.data[:offset]
 			u.keep(p, "later")
 			u.part("tail")
 			u.complete()
 		}
+	}},
+	{"AnEarlierTurnBeginsNoMore", func(b *bucket) {
+		u := b.begin("k")
+		u.part("head")
+		earlier, later := b.A.Multipart.Turn(), b.B.Multipart.Turn()
+		p, err := b.B.Multipart.Part(b.Context(), u.key, u.id, later, 2, 4, strings.NewReader("later"), 5)
+		wantErr(b, "the later part", err, nil)
+		u.keep(p, "later")
+		unread := readerFunc(func([]byte) (int, error) {
+			b.Error("the part of the earlier turn was read")
+			return 0, io.EOF
+		})
+		for _, turn := range []int64{earlier, later} {
+			_, err = b.A.Multipart.Part(b.Context(), u.key, u.id, turn, 2, 4, unread, -1)
+			wantErr(b, "a part of a turn that is over", err, store.ErrConflict)
+		}
+		u.part("tail")
+		u.complete()
+		_, err = b.A.Multipart.Part(b.Context(), u.key, u.id, earlier, 2, 4, unread, -1)
+		wantErr(b, "a part of a turn that is over, after the end", err, store.ErrNotFound)
+	}},
+	{"ATurnWithoutAPartEndsNothing", func(b *bucket) {
+		u := b.begin("k")
+		turn := b.A.Multipart.Turn()
+		r := io.MultiReader(strings.NewReader("all "), readerFunc(func([]byte) (int, error) {
+			b.B.Multipart.Turn()
+			return 0, io.EOF
+		}), strings.NewReader("of it"))
+		p, err := b.A.Multipart.Part(b.Context(), u.key, u.id, turn, 1, 0, r, -1)
+		wantErr(b, "part", err, nil)
+		u.keep(p, "all of it")
+		u.complete()
 	}},
 	{"ACallIsEndedAfterItsLastByte", func(b *bucket) {
 		u := b.begin("k")
@@ -150,13 +182,13 @@ var appendedTests = []bucketTest{
 		}))
 		earlier := make(chan error, 1)
 		go func() {
-			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, 1, 0, r, -1)
+			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, b.A.Multipart.Turn(), 1, 0, r, -1)
 			earlier <- err
 		}()
 		<-waiting
 		u.part("later")
 		close(goOn)
-		wantErr(b, "the earlier part", <-earlier, store.ErrUnavailable)
+		wantErr(b, "the earlier part", <-earlier, store.ErrConflict)
 		u.complete()
 	}},
 	{"AnAbortEndsACall", func(b *bucket) {
@@ -169,7 +201,7 @@ var appendedTests = []bucketTest{
 		}), strings.NewReader("more"))
 		part := make(chan error, 1)
 		go func() {
-			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, 1, 0, r, -1)
+			_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, b.A.Multipart.Turn(), 1, 0, r, -1)
 			part <- err
 		}()
 		<-waiting
@@ -211,7 +243,7 @@ var keptApartTests = []bucketTest{
 		data := []string{b.enough(1), b.enough(2), "last"}
 		parts := make([]store.Part, len(data))
 		for _, i := range []int{2, 0, 1} {
-			p, err := b.A.Multipart.Part(b.Context(), u.key, u.id, i+1, int64(i*len(data[0])), strings.NewReader(data[i]), int64(len(data[i])))
+			p, err := b.A.Multipart.Part(b.Context(), u.key, u.id, b.A.Multipart.Turn(), i+1, int64(i*len(data[0])), strings.NewReader(data[i]), int64(len(data[i])))
 			wantErr(b, "part", err, nil)
 			parts[i] = p
 		}
