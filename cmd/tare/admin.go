@@ -26,6 +26,8 @@ import (
 //	POST /gc        gcRequest        → gcLine…
 //	POST /undelete  undeleteRequest  → undeleteResult
 //	POST /size      sizeRequest      → repositorySize…
+//	POST /explain   explainRequest   → explainLine…
+//	POST /fsck      fsckRequest      → fsckLine…
 //	POST /backup                     → an archive
 //	GET  /debug/pprof/…              as net/http/pprof has it
 //
@@ -36,6 +38,8 @@ type administration interface {
 	gc(ctx context.Context, r gcRequest, line func(gcLine) error) error
 	undelete(ctx context.Context, r undeleteRequest) (undeleteResult, error)
 	size(ctx context.Context, r sizeRequest, line func(repositorySize) error) error
+	explain(ctx context.Context, r explainRequest, line func(explainLine) error) error
+	fsck(ctx context.Context, r fsckRequest, line func(fsckLine) error) error
 	backup(ctx context.Context, w io.Writer) error
 	Close() error
 }
@@ -64,6 +68,12 @@ func adminHandler(a administration, log *slog.Logger) http.Handler {
 	})
 	mux.HandleFunc("POST /size", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, log, func(q sizeRequest, line func(repositorySize) error) error { return a.size(r.Context(), q, line) })
+	})
+	mux.HandleFunc("POST /explain", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, log, func(q explainRequest, line func(explainLine) error) error { return a.explain(r.Context(), q, line) })
+	})
+	mux.HandleFunc("POST /fsck", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, log, func(q fsckRequest, line func(fsckLine) error) error { return a.fsck(r.Context(), q, line) })
 	})
 	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-tar")
@@ -202,6 +212,14 @@ func (c *adminClient) undelete(ctx context.Context, r undeleteRequest) (result u
 
 func (c *adminClient) size(ctx context.Context, r sizeRequest, line func(repositorySize) error) error {
 	return call(ctx, c, "/size", r, line)
+}
+
+func (c *adminClient) explain(ctx context.Context, r explainRequest, line func(explainLine) error) error {
+	return call(ctx, c, "/explain", r, line)
+}
+
+func (c *adminClient) fsck(ctx context.Context, r fsckRequest, line func(fsckLine) error) error {
+	return call(ctx, c, "/fsck", r, line)
 }
 
 func (c *adminClient) backup(ctx context.Context, w io.Writer) error {

@@ -210,29 +210,65 @@ type archiveSink struct {
 	object func(key string, size int64, r io.Reader) error // reads all of r
 }
 
-// errIncomplete is the error of an archive that ends early.
-var errIncomplete = errors.New("the backup is not complete")
+var (
+	// errIncomplete is the error of an archive that ends early.
+	errIncomplete = errors.New("the backup is not complete")
+	errNotBackup  = errors.New("not a backup")
+	errTrailing   = errors.New("the backup is damaged: something follows its end")
+)
+
+// maxPadding is the most that may follow the end of an archive: tar pads what it writes with zeros, to records of 10 KiB
+// or what it was told.
+const maxPadding = 1 << 20
 
 // readArchive hands an archive to the sink, entry by entry. Only when it returns without an error was all of it there,
 // unaltered.
 func readArchive(r io.Reader, sink archiveSink) (archiveSummary, error) {
-	a := &archiveReader{tar: tar.NewReader(r), sum: sha256.New(), sink: sink}
+	in := bufio.NewReader(r)
+	start, _ := in.Peek(len(archiveHead)) // what there is of it
+	a := &archiveReader{tar: tar.NewReader(in), sum: sha256.New(), sink: sink}
 	for {
 		h, err := a.tar.Next()
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			if a.seen == 0 && !strings.HasPrefix(archiveHead, string(start)) {
+				return a.done, errNotBackup
+			}
 			return a.done, errIncomplete
-		case err != nil:
-			return a.done, fmt.Errorf("not a backup: %w", err)
+		}
+		if err != nil {
+			return a.done, fmt.Errorf("%w: %w", errNotBackup, err)
 		}
 		complete, err := a.entry(h)
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			err = errIncomplete
 		}
+		if err == nil && complete {
+			err = a.end(in)
+		}
 		if err != nil || complete {
 			return a.done, err
 		}
 	}
+}
+
+// end reads what follows the last entry, which is nothing but zeros, or nothing.
+func (a *archiveReader) end(in io.Reader) error {
+	switch _, err := a.tar.Next(); {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errIncomplete
+	case err == nil, errors.Is(err, tar.ErrHeader):
+		return errTrailing
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	padding, err := io.ReadAll(io.LimitReader(in, maxPadding+1))
+	if err != nil {
+		return err
+	}
+	if len(padding) > maxPadding || len(bytes.Trim(padding, "\x00")) > 0 {
+		return errTrailing
+	}
+	return nil
 }
 
 type archiveReader struct {
@@ -247,7 +283,7 @@ type archiveReader struct {
 func (a *archiveReader) entry(h *tar.Header) (complete bool, err error) {
 	a.seen++
 	if h.Typeflag != tar.TypeReg || (a.seen == 1) != (h.Name == archiveHead) {
-		return false, fmt.Errorf("not a backup: it has an entry %q in place %d", h.Name, a.seen)
+		return false, fmt.Errorf("%w: it has an entry %q in place %d", errNotBackup, h.Name, a.seen)
 	}
 	if h.Name == archiveComplete {
 		return true, a.complete()
@@ -262,7 +298,7 @@ func (a *archiveReader) entry(h *tar.Header) (complete bool, err error) {
 	case strings.HasPrefix(h.Name, archiveObjects):
 		return false, a.object(h, content)
 	}
-	return false, fmt.Errorf("not a backup: it has an entry %q", h.Name)
+	return false, fmt.Errorf("%w: it has an entry %q", errNotBackup, h.Name)
 }
 
 func (a *archiveReader) head(r io.Reader) error {
@@ -358,7 +394,7 @@ func decodeAll(r io.Reader, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("not a backup: %w", err)
+		return fmt.Errorf("%w: %w", errNotBackup, err)
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func TestArchiveCutAnywhere(t *testing.T) {
 	for n := 0; n <= len(b)-2*512-512; n += 101 {
 		if _, _, err := readAll(b[:n]); err == nil {
 			t.Fatalf("cut after %d of %d bytes and accepted", n, len(b))
-		} else if n > 0 && !errors.Is(err, errIncomplete) {
+		} else if !errors.Is(err, errIncomplete) {
 			t.Fatalf("cut after %d of %d bytes: %v", n, len(b), err)
 		}
 	}
@@ -118,11 +118,49 @@ func TestArchiveAltered(t *testing.T) {
 	}
 }
 
+// What follows the end is padding or a fault: two backups in one file are not one.
+func TestArchiveWithMoreBehind(t *testing.T) {
+	b, _ := sample(t, false)
+	for name, more := range map[string]string{
+		"text":              "more",
+		"a block of text":   strings.Repeat("more", 256),
+		"another backup":    string(b),
+		"text behind zeros": strings.Repeat("\x00", 1<<16) + "more",
+		"zeros for ever":    strings.Repeat("\x00", 2<<20),
+	} {
+		if _, _, err := readAll([]byte(string(b) + more)); !errors.Is(err, errTrailing) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	entry, _ := bytes.CutSuffix(b, make([]byte, 1024))
+	if _, _, err := readAll([]byte(string(entry) + string(b))); !errors.Is(err, errTrailing) {
+		t.Errorf("another entry: %v", err)
+	}
+	for name, padded := range map[string][]byte{
+		"without its last blocks": entry,
+		"padded to a record":      append(bytes.Clone(b), make([]byte, 10<<10)...),
+	} {
+		if _, _, err := readAll(padded); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestArchiveOfSomethingElse(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"text":       []byte(strings.Repeat("not a tar file\n", 100)),
+		"short text": []byte("not a tar file\n"),
+		"zeros":      make([]byte, 1024),
+		"a few":      make([]byte, 10),
+	} {
+		if _, _, err := readAll(b); !errors.Is(err, errNotBackup) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestArchiveForeign(t *testing.T) {
 	for name, b := range map[string][]byte{
-		"nothing":  nil,
-		"text":     []byte(strings.Repeat("not a tar file\n", 100)),
-		"zeros":    make([]byte, 1024),
 		"a future": bytes.Replace(must(sample(t, false)), []byte(`{"format":1`), []byte(`{"format":2`), 1),
 		"renamed":  bytes.Replace(must(sample(t, false)), []byte("objects/oempty"), []byte("objects/../pty"), 1),
 	} {
@@ -133,6 +171,22 @@ func TestArchiveForeign(t *testing.T) {
 }
 
 func must(b []byte, _ archived) []byte { return b }
+
+// The rows come first: what restores an archive has to know which objects they name.
+func TestArchiveTurnedRound(t *testing.T) {
+	var b bytes.Buffer
+	w, err := newArchiveWriter(&b, archiveHeader{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(w.object("o4xyz", 1, strings.NewReader("x")), w.row(store.Item{Key: store.Key{PK: "n", SK: "app"}}))
+	if _, closeErr := w.close(); err != nil || closeErr != nil {
+		t.Fatal(err, closeErr)
+	}
+	if _, _, err := readAll(b.Bytes()); !errors.Is(err, errNotBackup) {
+		t.Errorf("got %v", err)
+	}
+}
 
 func TestArchiveShortObject(t *testing.T) {
 	w, err := newArchiveWriter(io.Discard, archiveHeader{})

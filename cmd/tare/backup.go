@@ -89,6 +89,6 @@ func (cmd *restoreCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "Restored %d rows and %d objects (%v) into %s.\n", sum.Rows, sum.Objects, size(sum.Bytes), cmd.Data)
+	fmt.Fprintf(c.out, "Restored rows: %d, objects: %d (%v), into %s.\n", sum.Rows, sum.Objects, size(sum.Bytes), cmd.Data)
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tare/internal/clock"
 )
 
 // timed is a connection whose deadlines can be looked at.
@@ -27,11 +29,10 @@ func (c *timed) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// Nobody holds a connection for longer by asking what the server answers without the registry: neither with a body that
-// does not come nor by taking no answer.
-func TestBriefAnswers(t *testing.T) {
-	cli, err := parse(t, "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--data", shortFolder(t),
-		"--htpasswd", htpasswdOf(t, "writer"), "--anonymous-pull")
+// built is a server that serves no requests yet but those that a test hands to its handlers.
+func built(t *testing.T, args ...string) (*server, *clock.Manual) {
+	t.Helper()
+	cli, err := parse(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", shortFolder(t)}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,18 +40,29 @@ func TestBriefAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMetrics()
-	c := testClock()
-	f, err := openFolder(cli.Serve.Data, cli.Serve.margins(), c, m.measure(c))
+	m, manual := newMetrics(), testClock()
+	c := &console{clock: manual, log: discardLog()}
+	d, err := cli.Serve.openDoors(c, a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	s, err := cli.Serve.server(t.Context(), &console{clock: c, log: discardLog()}, a, f, m)
+	t.Cleanup(d.close)
+	f, err := openFolder(cli.Serve.Data, cli.Serve.margins(), manual, m.measure(manual))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.drain.begun = true
+	t.Cleanup(func() { f.Close() })
+	s, err := cli.Serve.server(t.Context(), c, d, f, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, manual
+}
+
+// Nobody holds a connection for longer by asking what the server answers without the registry: neither with a body that
+// does not come nor by taking no answer.
+func TestBriefAnswers(t *testing.T) {
+	s, c := built(t, "--metrics-listen", "127.0.0.1:0", "--htpasswd", htpasswdOf(t, "writer"), "--anonymous-pull")
 	tests := []struct {
 		front        *front
 		method, path string
@@ -58,7 +70,6 @@ func TestBriefAnswers(t *testing.T) {
 		{s.public, http.MethodPost, "/token"},
 		{s.public, http.MethodPost, "/healthz"},
 		{s.public, http.MethodGet, "/readyz"},
-		{s.public, http.MethodPost, "/v2/app/blobs/uploads/"},
 		{s.metrics, http.MethodGet, "/metrics"},
 		{s.metrics, http.MethodPost, "/nothing"},
 	}
@@ -74,5 +85,23 @@ func TestBriefAnswers(t *testing.T) {
 				t.Errorf("%s %s with a body of %d bytes: deadlines %v and %v, want %v and %v", tt.method, tt.path, len(body), conn.read, conn.write, read, want)
 			}
 		}
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	s, _ := built(t)
+	ready := func() (int, string) {
+		w := httptest.NewRecorder()
+		s.public.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		return w.Code, w.Body.String()
+	}
+	if code, text := ready(); code != http.StatusOK || text != "ready\n" {
+		t.Errorf("got %d %s", code, text)
+	}
+	if err := s.folder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := ready(); code != http.StatusServiceUnavailable || !strings.Contains(text, "cannot be read") {
+		t.Errorf("without its folder: %d %s", code, text)
 	}
 }

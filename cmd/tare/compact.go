@@ -15,19 +15,19 @@ type compactCmd struct{ dataFlag }
 
 // Run compacts the table of a folder that nobody has open.
 func (cmd *compactCmd) Run(ctx context.Context, c *console) error {
-	if err := checkRestored(cmd.Data); err != nil {
+	if err := errors.Join(checkRestored(cmd.Data), checkDataFolder(cmd.Data)); err != nil {
 		return err
 	}
-	p := newProgress(c)
-	var before int64
-	err := diskstore.Compact(ctx, cmd.Data, func(done, total int64) {
-		before = total
-		p.show("%v of %v", size(done), size(total))
-	})
-	p.end()
+	before, err := tableBytes(cmd.Data)
 	if errors.Is(err, diskstore.ErrLocked) {
 		return fmt.Errorf("%w: stop the server first", err)
 	}
+	if err != nil {
+		return err
+	}
+	p := newProgress(c)
+	err = diskstore.Compact(ctx, cmd.Data, func(done, total int64) { p.show("%v of %v", size(done), size(total)) })
+	p.end()
 	if err != nil {
 		return err
 	}

@@ -18,24 +18,30 @@ import (
 
 // loadConfig reads a configuration file: one JSON object whose names are those of flags, of any command, without their
 // dashes. Lists are arrays, or strings with commas. A name that no setting has is an error. What has no environment
-// variable is no setting: it belongs on the command line of the one time that it is meant for.
+// variable is no setting: it belongs on the command line of the one time that it is meant for. Errors name the file.
 func loadConfig(r io.Reader) (kong.Resolver, error) {
+	file := configFile{name: "the configuration file"}
+	if f, ok := r.(*os.File); ok {
+		file.name += " " + f.Name()
+	}
 	d := json.NewDecoder(r)
 	d.UseNumber()
-	var file configFile
-	if err := d.Decode(&file); err != nil {
-		return nil, fmt.Errorf("not a JSON object: %w", err)
+	if err := d.Decode(&file.settings); err != nil {
+		return nil, fmt.Errorf("%s is not a JSON object: %w", file.name, err)
 	}
-	if file == nil {
-		return nil, fmt.Errorf("not a JSON object: null")
+	if file.settings == nil {
+		return nil, fmt.Errorf("%s is not a JSON object: null", file.name)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("there is something after the JSON object")
+		return nil, fmt.Errorf("%s has something after the JSON object", file.name)
 	}
 	return file, nil
 }
 
-type configFile map[string]any
+type configFile struct {
+	name     string // for messages
+	settings map[string]any
+}
 
 // Validate refuses names that no setting has.
 func (c configFile) Validate(app *kong.Application) error {
@@ -49,9 +55,9 @@ func (c configFile) Validate(app *kong.Application) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(c)) {
+	for _, name := range slices.Sorted(maps.Keys(c.settings)) {
 		if !known[name] {
-			return fmt.Errorf("the configuration file sets %q, which is no setting", name)
+			return fmt.Errorf("%s sets %q, which is no setting", c.name, name)
 		}
 	}
 	return nil
@@ -59,7 +65,7 @@ func (c configFile) Validate(app *kong.Application) error {
 
 // Resolve gives a flag its value from the file. The environment goes before it.
 func (c configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	value, ok := c[flag.Name]
+	value, ok := c.settings[flag.Name]
 	if !ok {
 		return nil, nil
 	}
@@ -68,7 +74,11 @@ func (c configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 			return nil, nil
 		}
 	}
-	return configText(value)
+	text, err := configText(value)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.name, err)
+	}
+	return text, nil
 }
 
 // configText writes a value as it would stand on the command line.
@@ -83,13 +93,13 @@ func configText(value any) (string, error) {
 		for i, part := range v {
 			s, ok := part.(string)
 			if !ok || strings.Contains(s, ",") {
-				return "", fmt.Errorf("a list in the configuration file holds strings without commas only")
+				return "", fmt.Errorf("a list holds strings without commas only")
 			}
 			parts[i] = s
 		}
 		return strings.Join(parts, ","), nil
 	}
-	return "", fmt.Errorf("the configuration file gives it neither a string, a number, a boolean nor a list")
+	return "", fmt.Errorf("it is neither a string, a number, a boolean nor a list")
 }
 
 // dataFlag names the data folder.

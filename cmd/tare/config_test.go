@@ -103,26 +103,30 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestConfigurationRefused(t *testing.T) {
-	tests := []struct{ name, content, want string }{
-		{"a name that is no setting", `{"lisen":"x"}`, `"lisen"`},
-		{"a flag of one command", `{"give-up-margins":true}`, `"give-up-margins"`},
-		{"consent", `{"yes":true}`, `"yes"`},
-		{"another file", `{"config":"x"}`, `"config"`},
-		{"an argument", `{"file":"x"}`, `"file"`},
-		{"not JSON", `listen = x`, "not a JSON object"},
-		{"a list", `[]`, "not a JSON object"},
-		{"nothing", `null`, "not a JSON object"},
-		{"more after it", `{} {}`, "after the JSON object"},
-		{"an object as value", `{"listen":{}}`, "--listen"},
-		{"null", `{"listen":null}`, "--listen"},
-		{"a list of numbers", `{"read-only-users":[1]}`, "--read-only-users"},
-		{"a wrong duration", `{"lease":"soon"}`, "--lease"},
-		{"a wrong boolean", `{"open":"perhaps"}`, "--open"},
+	tests := []struct {
+		name, content, want string
+		file                bool // the error names the file
+	}{
+		{"a name that is no setting", `{"lisen":"x"}`, `"lisen"`, true},
+		{"a flag of one command", `{"give-up-margins":true}`, `"give-up-margins"`, true},
+		{"consent", `{"yes":true}`, `"yes"`, true},
+		{"another file", `{"config":"x"}`, `"config"`, true},
+		{"an argument", `{"file":"x"}`, `"file"`, true},
+		{"not JSON", `listen = x`, "not a JSON object", true},
+		{"a list", `[]`, "not a JSON object", true},
+		{"nothing", `null`, "not a JSON object", true},
+		{"more after it", `{} {}`, "after the JSON object", true},
+		{"an object as value", `{"listen":{}}`, "--listen", true},
+		{"null", `{"listen":null}`, "--listen", true},
+		{"a list of numbers", `{"read-only-users":[1]}`, "--read-only-users", true},
+		{"a wrong duration", `{"lease":"soon"}`, "--lease", false},
+		{"a wrong boolean", `{"open":"perhaps"}`, "--open", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parse(t, "serve", "--config", configOf(t, tt.content))
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
+			path := configOf(t, tt.content)
+			_, err := parse(t, "serve", "--config", path)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || tt.file && !strings.Contains(err.Error(), path) {
 				t.Errorf("got %v, want it to say %q", err, tt.want)
 			}
 		})

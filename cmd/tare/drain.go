@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tare/internal/clock"
+	"tare/internal/oci"
 )
 
 // drain lets uploads come to their end before the server closes. An upload is several requests, so that it is not
@@ -17,7 +18,6 @@ import (
 // last blob by a manifest. Once the drain has begun, requests that would start an upload are refused, all others are
 // served; it ends when no request has brought anything for a moment.
 type drain struct {
-	next  http.Handler
 	clock clock.Clock
 
 	mu      sync.Mutex // guards what follows
@@ -27,13 +27,15 @@ type drain struct {
 	left    time.Time     // when the last of them ended
 }
 
-// drainLinger is how long a client has to go on with its next request.
-const drainLinger = time.Second
+const (
+	drainLinger = time.Second     // how long a client has to go on with its next request
+	drainRetry  = 5 * time.Second // when to come back: to the next process
+)
 
-func newDrain(next http.Handler, c clock.Clock) *drain {
+func newDrain(c clock.Clock) *drain {
 	idle := make(chan struct{})
 	close(idle)
-	return &drain{next: next, clock: c, idle: idle}
+	return &drain{clock: c, idle: idle}
 }
 
 // startsUpload tells whether the request asks for a new upload.
@@ -41,25 +43,24 @@ func startsUpload(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), "/blobs/uploads")
 }
 
-func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		d.next.ServeHTTP(w, r)
-		return
+// refuse is the error of a request that comes too late, nil for others.
+func (d *drain) refuse(r *http.Request) error {
+	if !startsUpload(r) || !d.draining() {
+		return nil
 	}
-	if !d.enter(startsUpload(r)) {
-		brief(http.HandlerFunc(aboutToStop), d.clock).ServeHTTP(w, r)
-		return
-	}
-	defer d.leave()
-	d.next.ServeHTTP(w, r)
+	e := oci.Errorf(oci.Unavailable, "the registry is about to stop")
+	e.RetryAfter = drainRetry
+	return e
 }
 
-func aboutToStop(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Retry-After", "5")
-	w.Header().Set("Connection", "close")
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte(`{"errors":[{"code":"UNAVAILABLE","message":"the registry is about to stop"}]}` + "\n"))
+// watch counts the requests that bring something, but for those that next is going to refuse.
+func (d *drain) watch(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && d.enter(startsUpload(r)) {
+			defer d.leave()
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (d *drain) enter(startsUpload bool) bool {

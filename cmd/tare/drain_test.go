@@ -7,11 +7,11 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"testing/synctest"
 
 	"tare/internal/clock"
+	"tare/internal/oci"
 )
 
 // gate is a handler whose requests end when they are let go.
@@ -31,9 +31,10 @@ func do(h http.Handler, method, path string) *httptest.ResponseRecorder {
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gate{make(chan struct{})}
-		d := newDrain(g, clock.System{})
+		d := newDrain(clock.System{})
+		h := d.watch(g)
 		patched := make(chan int, 1)
-		go func() { patched <- do(d, http.MethodPatch, "/v2/a/blobs/uploads/1").Code }()
+		go func() { patched <- do(h, http.MethodPatch, "/v2/a/blobs/uploads/1").Code }()
 		synctest.Wait()
 
 		drained := make(chan error, 1)
@@ -43,10 +44,12 @@ func TestDrain(t *testing.T) {
 			t.Fatal("not draining, or drained while an upload is under way")
 		}
 		for _, path := range []string{"/v2/a/blobs/uploads/", "/v2/a/b/blobs/uploads", "/v2/a/blobs/uploads/?mount=x&from=b"} {
-			w := do(d, http.MethodPost, path)
-			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"code":"UNAVAILABLE"`) {
-				t.Errorf("POST %s: got %d %v %s", path, w.Code, w.Header(), w.Body)
+			if err := d.refuse(httptest.NewRequest(http.MethodPost, path, nil)); oci.CodeOf(err) != oci.Unavailable {
+				t.Errorf("POST %s: %v", path, err)
 			}
+		}
+		if d.enter(true) {
+			t.Error("a client who comes again and again holds the drain up")
 		}
 		close(g.open)
 		if code := <-patched; code != http.StatusNoContent {
@@ -57,8 +60,9 @@ func TestDrain(t *testing.T) {
 			t.Fatal("drained before the client could go on")
 		}
 		for _, method := range []string{http.MethodPut, http.MethodGet} {
-			if w := do(d, method, "/v2/a/blobs/uploads/1"); w.Code != http.StatusNoContent {
-				t.Errorf("%s: got %d", method, w.Code)
+			const path = "/v2/a/blobs/uploads/1"
+			if err := d.refuse(httptest.NewRequest(method, path, nil)); err != nil || do(h, method, path).Code != http.StatusNoContent {
+				t.Errorf("%s: %v", method, err)
 			}
 		}
 		if err := <-drained; err != nil {
@@ -68,8 +72,11 @@ func TestDrain(t *testing.T) {
 }
 
 func TestDrainIdle(t *testing.T) {
-	d := newDrain(http.NotFoundHandler(), clock.NewManual(clock.System{}.Now()))
-	do(d, http.MethodGet, "/v2/")
+	d := newDrain(clock.NewManual(clock.System{}.Now()))
+	do(d.watch(http.NotFoundHandler()), http.MethodGet, "/v2/")
+	if err := d.refuse(httptest.NewRequest(http.MethodPost, "/v2/a/blobs/uploads/", nil)); err != nil {
+		t.Errorf("refused before it began: %v", err)
+	}
 	if err := d.wait(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -78,8 +85,8 @@ func TestDrainIdle(t *testing.T) {
 func TestDrainGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gate{make(chan struct{})}
-		d := newDrain(g, clock.System{})
-		go do(d, http.MethodPut, "/v2/a/manifests/b")
+		d := newDrain(clock.System{})
+		go do(d.watch(g), http.MethodPut, "/v2/a/manifests/b")
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

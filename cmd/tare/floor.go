@@ -66,9 +66,9 @@ func (r *floored) StartUpload(ctx context.Context, repo oci.Repository) (oci.Upl
 }
 
 // PushManifest implements oci.Pusher.
-func (r *floored) PushManifest(ctx context.Context, repo oci.Repository, push oci.ManifestPush) (oci.Descriptor, error) {
+func (r *floored) PushManifest(ctx context.Context, repo oci.Repository, push oci.ManifestPush) (oci.PushedManifest, error) {
 	if err := r.floor.room(int64(len(push.Body))); err != nil {
-		return oci.Descriptor{}, err
+		return oci.PushedManifest{}, err
 	}
 	return r.Registry.PushManifest(ctx, repo, push)
 }

@@ -43,7 +43,7 @@ type marginFlags struct {
 	Lease          duration `help:"A blob that a client was told of stays this long without a manifest: the longest that a push may take." default:"12h" group:"Margins"`
 	Grace          duration `help:"A blob stays this long after the last manifest that lists it went." default:"24h" group:"Margins"`
 	UndoWindow     duration `help:"A deleted manifest can be brought back for this long." default:"12h" group:"Margins"`
-	UploadTTL      duration `name:"upload-ttl" help:"An upload may stay untouched for this long." default:"24h" group:"Margins"`
+	UploadTTL      duration `name:"upload-ttl" help:"The id of an upload is good for this long from its POST, whether bytes come or not." default:"24h" group:"Margins"`
 	UntaggedAfter  duration `help:"Delete manifests that have been without a tag, and in no index, for this long; 0 keeps them." default:"0" group:"Margins"`
 	History        duration `help:"The moves of tags are remembered for this long." default:"30d" group:"Margins"`
 	MaxPut         duration `help:"The longest that one request may take to bring a blob's bytes." default:"6h" group:"Margins"`
@@ -95,7 +95,8 @@ func openFolder(path string, margins refcount.Margins, c clock.Clock, measure fu
 		return nil, err
 	}
 	f := &folder{path: path, store: s}
-	if err := os.RemoveAll(f.scratch()); err != nil {
+	// Again, under the lock: a restore may have begun, and died, since.
+	if err := errors.Join(checkRestored(path), os.RemoveAll(f.scratch())); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	f.stores = refcount.Stores{Table: s, Objects: s, Parts: s}
@@ -125,18 +126,26 @@ func checkRestored(path string) error {
 	return fmt.Errorf("a restore into %s did not come to its end: remove the folder and restore again", path)
 }
 
+// checkDataFolder refuses what is no data folder. Only serve and restore make one: the backup of a disk that is not
+// mounted must not succeed.
+func checkDataFolder(path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(path, formatName)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is no data folder: it has no %s", path, formatName)
+	}
+	return nil
+}
+
 // openAdministration connects to the server of a data folder, or opens the folder where none runs.
 func openAdministration(ctx context.Context, c *console, flags folderFlags) (administration, error) {
-	if _, err := os.Stat(flags.Data); err != nil {
-		return nil, err
-	}
 	client, err := dialAdmin(ctx, flags.Data)
 	if !errors.Is(err, errNoServer) {
 		return client, err
 	}
-	// Only serve and restore make data folders: the backup of a disk that is not mounted must not succeed.
-	if _, err := os.Stat(filepath.Join(flags.Data, formatName)); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is no data folder: it has no %s", flags.Data, formatName)
+	if err := checkDataFolder(flags.Data); err != nil {
+		return nil, err
 	}
 	f, err := openFolder(flags.Data, flags.margins(), c.clock, nil)
 	if errors.Is(err, diskstore.ErrLocked) {

@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"tare/internal/clock"
 )
@@ -35,7 +36,14 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitShould = 3 // fsck: what is left is not mended, and nothing is lost
+	exitMust   = 4 // fsck: content is lost, or may get lost
 )
+
+// verdict is an exit code of a command that has told everything else.
+type verdict int
+
+func (v verdict) Error() string { return fmt.Sprintf("exit code %d", int(v)) }
 
 // console is what a command has of the world around it.
 type console struct {
@@ -56,6 +64,8 @@ type commands struct {
 	GC       gcCmd       `cmd:"" name:"gc" help:"Sweep now, and tell what waits and why."`
 	Undelete undeleteCmd `cmd:"" help:"Bring back a deleted manifest, with its tags and referrers."`
 	Size     sizeCmd     `cmd:"" help:"Tell how many bytes each repository keeps."`
+	Explain  explainCmd  `cmd:"" help:"Tell why something is there, or when and why it goes."`
+	Fsck     fsckCmd     `cmd:"" help:"Check a registry, which may be running, and mend what can be mended."`
 	Backup   backupCmd   `cmd:"" help:"Write a consistent copy of a registry, which may be running, to a file."`
 	Restore  restoreCmd  `cmd:"" help:"Make a data folder from a backup."`
 	Compact  compactCmd  `cmd:"" help:"Give the table's unused pages back to the file system. The server must not run."`
@@ -89,7 +99,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err := command.Run(c); err != nil {
-		fmt.Fprintf(stderr, "tare: %v\n", err)
+		var told verdict
+		if errors.As(err, &told) {
+			return int(told)
+		}
+		fmt.Fprintf(stderr, "tare: %s\n", explain(err))
 		var usage usageError
 		if errors.As(err, &usage) {
 			return exitUsage
@@ -117,12 +131,13 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// isTerminal tells whether r is a terminal, at which a person can be asked.
+// isTerminal tells whether r is a terminal, at which a person can be asked. Only a terminal has a window: /dev/null, a
+// character device as well, has none.
 func isTerminal(r io.Reader) bool {
 	f, ok := r.(*os.File)
 	if !ok {
 		return false
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	return err == nil
 }

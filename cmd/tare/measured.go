@@ -22,11 +22,8 @@ func (m *metrics) measure(c clock.Clock) func(refcount.Stores) refcount.Stores {
 
 func (m *metrics) measured(s refcount.Stores, c clock.Clock) refcount.Stores {
 	call := func(role, name string) measured {
-		return measured{
-			clock:    c,
-			calls:    m.calls.MustCurryWith(prometheus.Labels{"store": role, "call": name}),
-			duration: m.callDurations.WithLabelValues(role, name),
-		}
+		calls := m.calls.MustCurryWith(prometheus.Labels{"store": role, "call": name})
+		return measured{clock: c, ok: calls.WithLabelValues(outcome(nil)), calls: calls, duration: m.callDurations.WithLabelValues(role, name)}
 	}
 	return refcount.Stores{
 		Table: &measuredTable{
@@ -47,6 +44,7 @@ func (m *metrics) measured(s refcount.Stores, c clock.Clock) refcount.Stores {
 // measured is one method of a store.
 type measured struct {
 	clock    clock.Clock
+	ok       prometheus.Counter     // the one of calls that nearly every call counts in
 	calls    *prometheus.CounterVec // outcome
 	duration prometheus.Observer
 }
@@ -54,6 +52,10 @@ type measured struct {
 // done records a call that began then.
 func (m *measured) done(then time.Time, err error) {
 	m.duration.Observe(max(0, m.clock.Now().Sub(then).Seconds()))
+	if err == nil {
+		m.ok.Inc()
+		return
+	}
 	m.calls.WithLabelValues(outcome(err)).Inc()
 }
 
@@ -170,9 +172,9 @@ func (p *measuredParts) Begin(ctx context.Context, key string) (string, error) {
 	return id, err
 }
 
-func (p *measuredParts) Part(ctx context.Context, key, id string, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
+func (p *measuredParts) Part(ctx context.Context, key, id string, turn int64, number int, offset int64, r io.Reader, size int64) (store.Part, error) {
 	then := p.part.clock.Now()
-	part, err := p.Multipart.Part(ctx, key, id, number, offset, r, size)
+	part, err := p.Multipart.Part(ctx, key, id, turn, number, offset, r, size)
 	p.part.done(then, err)
 	return part, err
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,35 +206,53 @@ type repositorySize struct {
 const scanPage = 1000
 
 func (o *operator) size(ctx context.Context, r sizeRequest, line func(repositorySize) error) error {
-	one := func(name string) error {
-		s, err := o.ledger.Size(ctx, oci.Repository(name))
+	one := func(repo oci.Repository) error {
+		s, err := o.ledger.Size(ctx, repo)
 		if err != nil {
 			return err
 		}
-		return line(repositorySize{name, s.Bytes, s.Exclusive, s.Blobs, s.Manifests, s.Tags})
+		return line(repositorySize{string(repo), s.Bytes, s.Exclusive, s.Blobs, s.Manifests, s.Tags})
 	}
 	if r.Repository != "" {
-		if _, err := oci.ParseRepository(r.Repository); err != nil {
-			return err
-		}
-		return one(r.Repository)
-	}
-	last := ""
-	for {
-		names, more, err := o.ledger.Repositories(ctx, last, scanPage, nil)
+		repo, err := oci.ParseRepository(r.Repository)
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			if err := one(name); err != nil {
-				return err
-			}
-			last = name
-		}
-		if !more {
-			return nil
+		return one(repo)
+	}
+	repos, err := o.repositories(ctx)
+	if err != nil {
+		return err
+	}
+	for _, repo := range repos {
+		if err := one(repo); err != nil && oci.CodeOf(err) != oci.NameUnknown { // it went since it was listed
+			return err
 		}
 	}
+	return nil
+}
+
+// repositories lists all that keep something. The row of one comes with its first manifest; before that it has blobs that
+// no manifest lists, each of which waits for the sweep.
+func (o *operator) repositories(ctx context.Context) ([]oci.Repository, error) {
+	found := make(map[oci.Repository]bool)
+	for last, more := "", true; more; {
+		var names []string
+		var err error
+		if names, more, err = o.ledger.Repositories(ctx, last, scanPage, nil); err != nil {
+			return nil, err
+		}
+		for _, last = range names {
+			found[oci.Repository(last)] = true
+		}
+	}
+	err := o.ledger.Waiting(ctx, func(w refcount.Waiting) bool {
+		if w.Repository != "" {
+			found[w.Repository] = true
+		}
+		return true
+	})
+	return slices.Sorted(maps.Keys(found)), err
 }
 
 // backup writes an archive. Objects that its rows name cannot go meanwhile.

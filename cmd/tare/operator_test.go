@@ -6,16 +6,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"tare/internal/clock"
 	"tare/internal/refcount"
+	"tare/internal/store"
 )
 
 func testClock() *clock.Manual {
@@ -93,6 +96,28 @@ func TestGC(t *testing.T) {
 	})
 }
 
+// What docs/operations.md says of one damaged blob: when all that lists it is gone, and a sweep came, the same bytes are
+// taken anew.
+func TestDamagedBlobIsReplaced(t *testing.T) {
+	data, layer := shortFolder(t), largeLayer("layer ")
+	s := start(t, data)
+	d := s.pushImage("app", "v1", layer)
+	files, err := filepath.Glob(filepath.Join(data, "objects", "*", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	writeFile(t, files[0], strings.ToUpper(layer))
+	if a := s.ask(http.MethodGet, "/v2/app/blobs/"+digestOf(layer), "", nil); a.body == layer {
+		t.Fatal("the blob is not damaged")
+	}
+	for _, path := range []string{"manifests/" + d, "blobs/" + digestOf(layer)} {
+		s.want(s.ask(http.MethodDelete, "/v2/app/"+path, "", nil), http.StatusAccepted)
+	}
+	succeeds(t, "gc", "--data", data)
+	s.pushImage("app", "v1", layer)
+	s.pulls("app", "v1", layer)
+}
+
 func TestConfirm(t *testing.T) {
 	for answer, want := range map[string]bool{"give up\n": true, "  give up  \n": true, "give up": true, "yes\n": false, "\n": false, "": false} {
 		var out bytes.Buffer
@@ -118,7 +143,21 @@ func TestUndelete(t *testing.T) {
 		fails(t, "only sha256 and sha512", "undelete", "team/app@md5:1", "--data", data)
 		fails(t, "knows no manifest", "undelete", "team/app:none", "--data", data)
 		out := succeeds(t, "undelete", "team/app@"+d, "--data", data)
-		says(t, out, "Brought back the manifest team/app@"+d, "Brought back the tag team/app:v1", "Did not bring back v2: ")
+		says(t, out, "Brought back the manifest team/app@"+d, "Brought back the tag team/app:v1", "Did not bring back v2: the tag points to sha256:")
+	})
+}
+
+// An undelete that cannot go on names what it lacks, and is not taken for a push by who looks at what waits.
+func TestUndeleteWithoutABlob(t *testing.T) {
+	layer := largeLayer("layer ")
+	fill := func(s *running) {
+		d := s.pushImage("app", "v1", layer)
+		s.want(s.ask(http.MethodDelete, "/v2/app/manifests/"+d, "", nil), http.StatusAccepted)
+		s.want(s.ask(http.MethodDelete, "/v2/app/blobs/"+digestOf(layer), "", nil), http.StatusAccepted)
+	}
+	both(t, fill, func(t *testing.T, data string) {
+		fails(t, digestOf(layer), "undelete", "app:v1", "--data", data)
+		says(t, succeeds(t, "gc", "--data", data), "deleted; an undelete or a push of it is not finished")
 	})
 }
 
@@ -128,14 +167,15 @@ func TestSize(t *testing.T) {
 		s.pushImage("a", "v1", shared)
 		s.pushImage("b", "v1", shared)
 		s.pushImage("b", "v2", largeLayer("own "))
+		s.pushBlob("a/blobs", shared)
 	}
 	both(t, fill, func(t *testing.T, data string) {
 		out := succeeds(t, "size", "--data", data)
 		lines := strings.Split(strings.TrimSpace(out), "\n")
-		if len(lines) != 3 {
+		if len(lines) != 4 {
 			t.Fatalf("got:\n%s", out)
 		}
-		for i, want := range []string{"a 64.1 KiB 0 B 64.1 KiB 2 1 1", "b 128.1 KiB 64.0 KiB 64.1 KiB 3 2 2"} {
+		for i, want := range []string{"a 64.1 KiB 0 B 64.1 KiB 2 1 1", "a/blobs 64.0 KiB 0 B 64.0 KiB 1 0 0", "b 128.1 KiB 64.0 KiB 64.1 KiB 3 2 2"} {
 			if got := strings.Join(strings.Fields(lines[i+1]), " "); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
@@ -145,6 +185,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("got more than one repository:\n%s", one)
 		}
 		fails(t, "is no repository name", "size", "A", "--data", data)
+		fails(t, "tare: there is no repository none", "size", "none", "--data", data)
 	})
 }
 
@@ -174,7 +215,7 @@ func TestBackupAndRestore(t *testing.T) {
 
 		restored := shortFolder(t)
 		out := succeeds(t, "restore", file, "--data", restored)
-		says(t, out, "Restored", "3 objects")
+		says(t, out, "Restored", "objects: 3")
 		fails(t, "is not empty", "restore", file, "--data", restored)
 		s := start(t, restored)
 		s.pulls("app", "v1", layer)
@@ -203,6 +244,39 @@ func TestRestoreOfHalfABackup(t *testing.T) {
 	for _, args := range [][]string{{"serve", "--listen", "127.0.0.1:0"}, {"gc"}, {"compact"}, {"backup", "-"}} {
 		fails(t, "did not come to its end", append(args, "--data", half)...)
 	}
+}
+
+// A restore looks at what it restored: an archive can be whole and lack what its rows promise.
+func TestRestoreIsChecked(t *testing.T) {
+	data, file := shortFolder(t), filepath.Join(t.TempDir(), "backup.tar")
+	s := start(t, data)
+	s.pushImage("app", "v1", largeLayer("layer "))
+	succeeds(t, "backup", file, "--data", data)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup, _, err := readAll(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows bytes.Buffer
+	w, err := newArchiveWriter(&rows, archiveHeader{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, row := range backup.rows {
+		if err := w.row(store.Item{Key: key, Row: row}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.close(); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, rows.String())
+	restored := shortFolder(t)
+	fails(t, "the backup was made of a damaged registry", "restore", file, "--data", restored)
+	fails(t, "did not come to its end", "gc", "--data", restored)
 }
 
 func TestBackupFailsWhole(t *testing.T) {
@@ -253,13 +327,28 @@ func TestNoSweepDuringABackup(t *testing.T) {
 	}
 }
 
+// compacted compacts a table and returns how many MiB the command says that it had and has.
+func compacted(t *testing.T, data string) (before, after float64) {
+	t.Helper()
+	said := succeeds(t, "compact", "--data", data)
+	if _, err := fmt.Sscanf(said, "The table had %f MiB and has %f MiB.", &before, &after); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	return before, after
+}
+
 func TestCompact(t *testing.T) {
 	data := shortFolder(t)
 	s := start(t, data)
 	s.pushImage("app", "v1", largeLayer("layer "))
 	fails(t, "stop the server first", "compact", "--data", data)
 	s.stop()
-	says(t, succeeds(t, "compact", "--data", data), "The table had")
+	if before, after := compacted(t, data); after > before {
+		t.Errorf("it grew from %v to %v MiB", before, after)
+	}
+	if before, after := compacted(t, data); after != before {
+		t.Errorf("from %v to %v MiB, without anything to do", before, after)
+	}
 	s = start(t, data)
 	s.pulls("app", "v1", largeLayer("layer "))
 	fails(t, "no such file", "compact", "--data", shortFolder(t))
@@ -314,6 +403,26 @@ func TestSampleConfiguration(t *testing.T) {
 	}
 	if _, err := cli.Serve.access(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The service manager waits for longer than the server lets uploads finish, and hides nothing that the metrics are made of.
+func TestUnit(t *testing.T) {
+	b, err := os.ReadFile("../../contrib/systemd/tare.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cli, err := parse(t, "serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "\nTimeoutStopSec=")
+	seconds, _, _ := strings.Cut(rest, "\n")
+	if n, err := strconv.Atoi(seconds); err != nil || time.Duration(n)*time.Second <= time.Duration(cli.Serve.ShutdownTimeout) {
+		t.Errorf("TimeoutStopSec=%s, the server may take %v", seconds, time.Duration(cli.Serve.ShutdownTimeout))
+	}
+	if strings.Contains(string(b), "\nProcSubset=") {
+		t.Error("a part of /proc is hidden: the metrics lack process_start_time_seconds")
 	}
 }
 

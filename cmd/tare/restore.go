@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,27 +17,25 @@ import (
 	"tare/internal/store/diskstore"
 )
 
-// restore makes the folder, which is absent or empty, a data folder with what is in the archive. The rows come first,
-// then the objects that they name; no sweep runs in between, since the folder stays locked and says that it is not
-// complete until it is, and all that the rows promise was found to be there.
+// restore makes the folder, which is absent or empty, a data folder with what is in the archive. What does not begin as
+// one makes no folder. The folder carries a mark from before it has anything until all is there: it may be a mount point,
+// so that nothing could be renamed into its place. The rows come first, then the objects that they name; no sweep runs in
+// between, since the folder stays locked and marked until all that the rows promise was found to be there.
 func restore(ctx context.Context, c *console, path string, archive io.Reader) (sum archiveSummary, err error) {
-	if entries, err := os.ReadDir(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return sum, err
-	} else if len(entries) > 0 {
-		return sum, fmt.Errorf("%s is not empty", path)
-	}
-	s, err := diskstore.Open(path, diskstore.Options{Clock: c.clock})
-	if err != nil {
+	if err := checkRestored(path); err != nil {
 		return sum, err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	mark := filepath.Join(path, restoringName)
-	if err := writeSynced(mark); err != nil {
-		return sum, err
-	}
-	r := &restorer{ctx: ctx, store: s}
+	r := &restorer{ctx: ctx}
+	defer func() {
+		if r.store != nil {
+			err = errors.Join(err, r.store.Close())
+		}
+	}()
 	sum, err = readArchive(archive, archiveSink{
-		header: func(archiveHeader) error { return nil },
+		header: func(archiveHeader) (err error) {
+			r.store, err = diskstore.Open(path, diskstore.Options{Clock: c.clock, Mark: restoringName})
+			return err
+		},
 		row:    r.row,
 		object: r.object,
 	})
@@ -48,17 +45,17 @@ func restore(ctx context.Context, c *console, path string, archive io.Reader) (s
 	if err := r.flush(); err != nil {
 		return sum, err
 	}
-	if err := audit(ctx, c, s); err != nil {
+	if err := audit(ctx, c, r.store); err != nil {
 		return sum, err
 	}
-	return sum, errors.Join(os.Remove(mark), syncDir(path))
+	return sum, errors.Join(os.Remove(filepath.Join(path, restoringName)), syncDir(path))
 }
 
 // restorer writes what an archive holds into a store.
 type restorer struct {
 	ctx   context.Context
-	store *diskstore.Store
-	ops   []store.Op // rows that wait for their transaction
+	store *diskstore.Store // nil until the archive has begun
+	ops   []store.Op       // rows that wait for their transaction
 	size  int
 }
 
@@ -110,15 +107,6 @@ func audit(ctx context.Context, c *console, s *diskstore.Store) error {
 		fmt.Fprintf(&b, "\n  %s", f)
 	}
 	return fmt.Errorf("the backup was made of a damaged registry, with %d faults:%s", len(findings), &b)
-}
-
-// writeSynced makes an empty file, durably.
-func writeSynced(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close(), syncDir(filepath.Dir(path)))
 }
 
 // syncDir makes the names in a directory durable.

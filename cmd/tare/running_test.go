@@ -128,11 +128,13 @@ func (s *running) pushBlob(repo, content string) string {
 // pushImage pushes an image of one layer under a tag and returns its digest.
 func (s *running) pushImage(repo, tag, layer string) string { return s.pushNoted(repo, tag, layer, "") }
 
+// config is the config of every image here, small enough for the table.
+const config = `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`
+
 // pushNoted pushes an image whose manifest has a note in it.
 func (s *running) pushNoted(repo, tag, layer, note string) string {
 	s.t.Helper()
 	const kind = "application/vnd.oci.image.manifest.v1+json"
-	config := `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`
 	manifest, err := json.Marshal(map[string]any{
 		"schemaVersion": 2,
 		"mediaType":     kind,

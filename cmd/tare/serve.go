@@ -113,6 +113,15 @@ func (cmd *serveCmd) Run(ctx context.Context, c *console) (err error) {
 		return err
 	}
 	tuneMemory()
+	// What can go wrong without the data folder does so before it: a start that fails makes none.
+	if err := cmd.users(c).Check(); err != nil {
+		return err
+	}
+	doors, err := cmd.openDoors(c, access)
+	if err != nil {
+		return err
+	}
+	defer doors.close()
 	m := newMetrics()
 	f, err := openFolder(cmd.Data, cmd.margins(), c.clock, m.measure(c.clock))
 	if err != nil {
@@ -120,22 +129,22 @@ func (cmd *serveCmd) Run(ctx context.Context, c *console) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	m.watch(f.store)
-	s, err := cmd.server(ctx, c, access, f, m)
-	if err != nil {
-		return err
+	s, err := cmd.server(ctx, c, doors, f, m)
+	if err == nil {
+		err = s.listen()
 	}
-	if err := s.listen(); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, f.store.Discard())
 	}
 	cmd.greet(c.out, s.public.listener.Addr())
-	if remote(access.address) && s.certificate == nil {
+	if remote(access.address) && doors.certificate == nil {
 		c.log.Warn("This server is reached from other machines without TLS: passwords and images can be read on the way, unless a proxy in front of it serves TLS.")
 	}
 	return s.run(ctx, time.Duration(cmd.GCInterval), time.Duration(cmd.ShutdownTimeout))
 }
 
 // server puts the rooms together.
-func (cmd *serveCmd) server(ctx context.Context, c *console, a access, f *folder, m *metrics) (*server, error) {
+func (cmd *serveCmd) server(ctx context.Context, c *console, d *doors, f *folder, m *metrics) (*server, error) {
 	guard, err := cmd.guard(ctx, c, f)
 	if err != nil {
 		return nil, err
@@ -145,20 +154,17 @@ func (cmd *serveCmd) server(ctx context.Context, c *console, a access, f *folder
 		return nil, err
 	}
 	s := &server{folder: f, clock: c.clock, log: c.log, failed: f.store.Failed(), failure: f.store.Err}
-	if cmd.TLSCert != "" {
-		if s.certificate, err = loadCertificate(cmd.TLSCert, cmd.TLSKey, c.clock, c.log); err != nil {
-			return nil, err
-		}
-	}
 	s.sweeper = newSweeper(f.ledger, c.clock, c.log, m.sweep)
-	s.drain = newDrain(ocihttp.New(reg, ocihttp.Options{
+	s.drain = newDrain(c.clock)
+	requests := s.drain.watch(ocihttp.New(reg, ocihttp.Options{
 		Access:       guard,
 		Clock:        c.clock,
 		Log:          c.log,
 		AccessLog:    cmd.AccessLog,
+		Refuse:       s.drain.refuse,
 		Observe:      m.request,
 		StallTimeout: time.Duration(cmd.StallTimeout),
-	}), c.clock)
+	}))
 
 	paths := map[string]http.Handler{
 		auth.TokenPath: http.HandlerFunc(guard.ServeToken),
@@ -168,17 +174,17 @@ func (cmd *serveCmd) server(ctx context.Context, c *console, a access, f *folder
 	const metricsPath = "/metrics"
 	users := cmd.Htpasswd != ""
 	switch {
-	case a.metrics != nil:
-		s.metrics = s.front(a.metrics, brief(dispatch(map[string]http.Handler{
-			metricsPath: metricsHandler(m, guard, users && remote(a.metrics)),
+	case d.metrics != nil:
+		s.metrics = s.front(d.metrics, brief(dispatch(map[string]http.Handler{
+			metricsPath: metricsHandler(m, guard, users && remote(d.access.metrics)),
 		}, http.NotFoundHandler()), c.clock))
-	case users || !remote(a.address):
+	case users || !remote(d.access.address):
 		paths[metricsPath] = metricsHandler(m, guard, users)
 	}
 	for path, h := range paths {
 		paths[path] = brief(h, c.clock)
 	}
-	s.public = s.front(a.address, dispatch(paths, s.drain))
+	s.public = s.front(d.public, dispatch(paths, requests))
 	return s, nil
 }
 
@@ -197,15 +203,19 @@ func (cmd *serveCmd) registry(c *console, f *folder) (oci.Registry, error) {
 	return &floored{Registry: r, floor: reserve}, nil
 }
 
-// guard makes the one who decides who may do what.
-func (cmd *serveCmd) guard(ctx context.Context, c *console, f *folder) (*auth.Guard, error) {
-	o := auth.Options{
+func (cmd *serveCmd) users(c *console) auth.Options {
+	return auth.Options{
 		Htpasswd:      cmd.Htpasswd,
 		ReadOnly:      cmd.ReadOnlyUsers,
 		AnonymousPull: cmd.AnonymousPull,
 		Clock:         c.clock,
 		Log:           c.log,
 	}
+}
+
+// guard makes the one who decides who may do what.
+func (cmd *serveCmd) guard(ctx context.Context, c *console, f *folder) (*auth.Guard, error) {
+	o := cmd.users(c)
 	if cmd.URL != "" {
 		u, err := url.JoinPath(cmd.URL, auth.TokenPath)
 		if err != nil {

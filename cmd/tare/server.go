@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,14 +25,13 @@ const (
 
 // server is a data folder that is served: to registry clients, to whoever collects metrics, to the administrator.
 type server struct {
-	folder      *folder
-	clock       clock.Clock
-	log         *slog.Logger
-	certificate *certificate // nil: no TLS
-	sweeper     *sweeper
-	drain       *drain
-	failed      <-chan struct{} // closed when the data folder cannot be trusted any more
-	failure     func() error    // why
+	folder  *folder
+	clock   clock.Clock
+	log     *slog.Logger
+	sweeper *sweeper
+	drain   *drain
+	failed  <-chan struct{} // closed when the data folder cannot be trusted any more
+	failure func() error    // why
 
 	public  *front
 	metrics *front // nil: none of its own
@@ -42,13 +40,12 @@ type server struct {
 
 // front is an HTTP server and what it listens on.
 type front struct {
-	address  *net.TCPAddr // nil: the socket in the data folder
 	http     *http.Server
 	listener net.Listener
 }
 
-func (s *server) front(address *net.TCPAddr, h http.Handler) *front {
-	return &front{address: address, http: &http.Server{
+func (s *server) front(l net.Listener, h http.Handler) *front {
+	return &front{listener: l, http: &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
@@ -66,39 +63,14 @@ func (s *server) fronts() []*front {
 	return fronts
 }
 
-// listen opens all addresses, or none.
-func (s *server) listen() (err error) {
-	s.admin = s.front(nil, adminHandler(&operator{folder: s.folder, sweeper: s.sweeper, clock: s.clock, log: s.log}, s.log))
-	defer func() {
-		if err == nil {
-			return
-		}
-		for _, f := range s.fronts() {
-			if f.listener != nil {
-				err = errors.Join(err, f.listener.Close())
-			}
-		}
-	}()
-	for _, f := range s.fronts() {
-		if f.listener, err = s.open(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *server) open(f *front) (net.Listener, error) {
-	if f.address == nil {
-		return listenSocket(s.folder.path)
-	}
-	l, err := net.ListenTCP("tcp", f.address)
+// listen opens the administration socket.
+func (s *server) listen() error {
+	l, err := listenSocket(s.folder.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if s.certificate == nil || f != s.public && !remote(f.address) {
-		return l, nil
-	}
-	return tls.NewListener(l, s.certificate.config()), nil
+	s.admin = s.front(l, adminHandler(&operator{folder: s.folder, sweeper: s.sweeper, clock: s.clock, log: s.log}, s.log))
+	return nil
 }
 
 // run serves until the context ends or something breaks, and then lets requests come to their end for a while. The

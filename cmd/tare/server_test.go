@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -46,6 +47,14 @@ func TestServeRefusesAFolderInUse(t *testing.T) {
 	}
 }
 
+func TestFoldersOfAnotherFormat(t *testing.T) {
+	data := t.TempDir()
+	writeFile(t, filepath.Join(data, formatName), `{"format":"tare","version":99}`)
+	for _, args := range [][]string{{"serve", "--listen", "127.0.0.1:0"}, {"gc"}, {"compact"}, {"backup", "-"}} {
+		fails(t, "a data folder of another format: "+data+" has version 99", append(args, "--data", data)...)
+	}
+}
+
 func TestServeRefusesToBeOpen(t *testing.T) {
 	data := shortFolder(t)
 	code, _, stderr := command(t, "", "serve", "--listen", ":0", "--data", data)
@@ -54,6 +63,34 @@ func TestServeRefusesToBeOpen(t *testing.T) {
 	}
 	if _, err := os.Stat(data); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it made a data folder nevertheless: %v", err)
+	}
+}
+
+func TestServeThatCannotStartLeavesNothing(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	none := filepath.Join(t.TempDir(), "none")
+	for name, args := range map[string][]string{
+		"an address in use":           {"--listen", busy.Addr().String()},
+		"an address of metrics":       {"--metrics-listen", busy.Addr().String()},
+		"no htpasswd file":            {"--htpasswd", none},
+		"no htpasswd file, anonymous": {"--htpasswd", none, "--anonymous-pull"},
+		"a user who is not there":     {"--htpasswd", htpasswdOf(t, "a"), "--read-only-users", "b"},
+		"no certificate":              {"--tls-cert", none, "--tls-key", none},
+		"margins that cannot be":      {"--grace", "1h"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := filepath.Join(t.TempDir(), "new", "data")
+			if code, _, stderr := command(t, "", append([]string{"serve", "--listen", "127.0.0.1:0", "--data", data}, args...)...); code == exitOK || stderr == "" {
+				t.Errorf("exit code %d:\n%s", code, stderr)
+			}
+			if _, err := os.Stat(filepath.Dir(data)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("it made a data folder nevertheless: %v", err)
+			}
+		})
 	}
 }
 
@@ -134,7 +171,7 @@ func TestMetricsAreNotOpenToStrangers(t *testing.T) {
 			`tare_store_calls_total{call="commit",outcome="ok",store="table"}`,
 			`tare_store_calls_total{call="put",outcome="ok",store="objects"} 1`,
 			"tare_sweeps_total", "tare_disk_free_bytes", "tare_table_bytes", "tare_unfinished_uploads 0",
-			"tare_http_received_bytes_total", "tare_http_request_duration_seconds_bucket", "tare_build_info", "go_goroutines",
+			"tare_http_received_bytes_total", "tare_http_request_duration_seconds_bucket", "tare_build_info", "go_goroutines", "process_start_time_seconds",
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %s", want)
@@ -237,7 +274,15 @@ func TestStopLetsAnUploadFinish(t *testing.T) {
 	for s.ask(http.MethodGet, "/readyz", "", nil).StatusCode != http.StatusServiceUnavailable {
 		runtime.Gosched()
 	}
-	s.want(s.ask(http.MethodPost, "/v2/app/blobs/uploads/", "", nil), http.StatusServiceUnavailable)
+	refused := s.want(s.ask(http.MethodPost, "/v2/app/blobs/uploads/", "", nil, "X-Request-Id", "late"), http.StatusServiceUnavailable)
+	for name, want := range map[string]string{"X-Request-Id": "late", "Docker-Distribution-Api-Version": "registry/2.0", "Retry-After": "5", "Content-Type": "application/json"} {
+		if got := refused.Header.Get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	says(t, refused.body, `"code":"UNAVAILABLE"`, "about to stop")
+	says(t, s.log.String(), "request=late", "status=503")
+	says(t, s.ask(http.MethodGet, "/metrics", "", nil).body, `tare_http_requests_total{method="POST",route="uploads",status="503"} 1`)
 	s.want(s.ask(http.MethodPut, waiting+"?digest="+digestOf("small"), "", strings.NewReader("small")), http.StatusCreated)
 
 	if _, err := io.WriteString(bytes, layer[len(layer)/2:]); err != nil {
@@ -298,12 +343,17 @@ func TestServerEndsWithItsDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d, err := cmd.openDoors(c, access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
 	f, err := openFolder(data, cmd.margins(), c.clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	s, err := cmd.server(t.Context(), c, access, f, newMetrics())
+	s, err := cmd.server(t.Context(), c, d, f, newMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}

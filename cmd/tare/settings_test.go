@@ -5,15 +5,18 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +150,60 @@ func TestWarningWithoutTLS(t *testing.T) {
 		if got := strings.Contains(s.log.String(), "without TLS"); got != want {
 			t.Errorf("%s: warned: %t\n%s", listen, got, s.log)
 		}
+	}
+}
+
+// The first lines say where the server is and how to push to it.
+func TestServeSaysHowToPush(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	data, ended := shortFolder(t), make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--data", data}, nil, w, io.Discard)
+	}()
+	lines := bufio.NewReader(r)
+	var said [4]string
+	for i := range said {
+		var err error
+		if said[i], err = lines.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go io.Copy(io.Discard, r)
+	_, host, _ := strings.Cut(strings.TrimSpace(said[0]), " at http://")
+	want := "\n  docker tag IMAGE " + host + "/IMAGE\n  docker push " + host + "/IMAGE\n"
+	if got := strings.Join(said[1:], ""); host == "" || got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	cancel()
+	if code := <-ended; code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// The server chooses what Go's garbage collector may use, unless the environment does.
+func TestMemoryIsTuned(t *testing.T) {
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
+	t.Cleanup(func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
+	settings := func() (percent int, limit int64) {
+		percent = debug.SetGCPercent(100)
+		return percent, debug.SetMemoryLimit(math.MaxInt64)
+	}
+	t.Setenv("GOGC", "100")
+	t.Setenv("GOMEMLIMIT", "off")
+	start(t, shortFolder(t)).stop()
+	if percent, limit := settings(); percent != 100 || limit != math.MaxInt64 {
+		t.Errorf("chosen by the environment: %d and %d", percent, limit)
+	}
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	start(t, shortFolder(t)).stop()
+	if percent, limit := settings(); percent != gcPercent || limit != memoryLimit {
+		t.Errorf("got %d and %d, want %d and %d", percent, limit, gcPercent, memoryLimit)
 	}
 }
 
