@@ -105,7 +105,8 @@ func brokenBodies(g group) {
 				offset = 0
 			}
 			u.location = a.location()
-			a = u.chunk(offset, blob.bytes[offset:]).want(202, 416)
+			// 400 while the dead request records what it brought, between the question and the chunk.
+			a = u.chunk(offset, blob.bytes[offset:]).want(202, 400, 416)
 			if a.status == 202 {
 				u.accepted(a, len(blob.bytes))
 				break

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // client speaks to the target in one repository, for one test.
@@ -239,6 +241,26 @@ func (a *answer) wantHeader(key string, value any) *answer {
 	a.t.Helper()
 	if got := a.header.Values(key); len(got) != 1 || got[0] != fmt.Sprint(value) {
 		a.t.Errorf("%s: %s is %q, want %q", a.what, key, got, fmt.Sprint(value))
+	}
+	return a
+}
+
+// wantWarning wants one warning, which names a digest that the registry took a manifest without.
+//
+// "Warnings": "Registry implementations MAY include informational warnings in Warning headers"; design: so it does here.
+func (a *answer) wantWarning(d digest.Digest) *answer {
+	a.t.Helper()
+	if got := a.header.Values("Warning"); len(got) != 1 || !strings.Contains(got[0], string(d)) {
+		a.t.Errorf("%s: warnings %q, want one that names %s", a.what, got, d)
+	}
+	return a
+}
+
+// wantNoWarning wants none: what is usual is not warned of.
+func (a *answer) wantNoWarning() *answer {
+	a.t.Helper()
+	if got := a.header.Values("Warning"); len(got) != 0 {
+		a.t.Errorf("%s: warnings %q, want none", a.what, got)
 	}
 	return a
 }

@@ -71,6 +71,21 @@ func multipleTags(g group) {
 			c.wantNoManifest(m.digest)
 		}
 	})
+	// Spec main, "Pushing Manifests": "MAY return a 414 Request-URI Too Long status if too many tags are included in the
+	// request."
+	g.test("too many", func(c *client) {
+		config := newConfig()
+		c.pushBlob(config)
+		m := newImage(config)
+		ref := c.manifest(m.digest)
+		for i := range 300 {
+			ref = with(ref, "tag", fmt.Sprintf("v%d", i))
+		}
+		if a := c.send("PUT", ref, header("Content-Type", m.mediaType), body(m.bytes)).want(201, 414); a.status == 414 {
+			a.wantError(414, "SIZE_INVALID", "UNSUPPORTED")
+			c.wantNoManifest(m.digest)
+		}
+	})
 }
 
 // etag is the entity tag of a digest.

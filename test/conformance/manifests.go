@@ -114,14 +114,16 @@ func pushManifests(g group) {
 		c.pushManifest("v1", m)
 		c.wantTag("v1", m)
 		if c.target.Sparse {
-			absent := newIndex(m, newImage(newConfig()))
-			c.pushManifest("sparse", absent)
-			c.wantTag("sparse", absent)
-			return
+			absent := newImage(newConfig())
+			index := newIndex(m, absent, layer, absent)
+			c.pushManifest("sparse", index).wantWarning(absent.digest)
+			c.wantTag("sparse", index)
+			c.pushManifest("whole", newIndex(m, layer)).wantNoWarning()
+		} else {
+			c.refuse(newIndex(m, newImage(newConfig())))
+			c.refuse(newIndex(layer, newBlob(1)))
 		}
-		c.refuse(newIndex(m, newImage(newConfig())))
-		// A blob is no manifest, and a manifest is no blob.
-		c.refuse(newIndex(layer))
+		// A manifest is no blob.
 		c.refuse(newImage(config, m))
 	})
 }
@@ -200,6 +202,7 @@ func manifestKinds(g group) {
 			foreign.MediaType, foreign.URLs = t, []string{"https://example.com/layer"}
 			m := encode(manifest{MediaType: typeManifest, Config: ptr(config.descriptor()), Layers: &[]descriptor{foreign, layer.descriptor()}})
 			accept(c, "v1", m)
+			c.pushManifest("v1", m).wantWarning(foreign.Digest)
 			c.wantNoBlob(foreign.Digest)
 			c.send("DELETE", c.manifest(m.digest)).want(202)
 		}
@@ -232,6 +235,45 @@ func manifestKinds(g group) {
 		accept(c, "v2", newImage(config, nothing))
 		accept(c, "v3", newImage(nothing, nothing))
 		accept(c, "v4", newIndex())
+	})
+	// BuildKit, cache/remotecache/v1/doc.go: "Main manifest is OCI image index", "Manifests array contains descriptors to the
+	// cache layers and one instance of build cache config with media type application/vnd.buildkit.cacheconfig.v0". It pushes
+	// them as blobs. So it is before v0.21, and after it with image-manifest=false. design: they are held as any blob is.
+	g.test("indexes of blobs", func(c *client) {
+		for i, types := range [][2]string{{typeIndex, typeLayer}, {typeDockerList, typeDockerLayer}} {
+			layers := []content{newBlob(70), newBlob(5000)}
+			config := newContent("application/vnd.buildkit.cacheconfig.v0", fmt.Appendf(nil, `{"layers":[{"blob":%q,"parent":-1}],"records":[%d]}`, layers[0].digest, i))
+			entries := []descriptor{}
+			for _, b := range append(layers, config) {
+				c.pushBlob(b)
+				d := b.descriptor()
+				if b.mediaType == typeLayer {
+					d.MediaType = types[1]
+					d.Annotations = map[string]string{"buildkit/createdat": "2026-11-21T00:00:00Z", "containerd.io/uncompressed": string(b.digest)}
+				}
+				entries = append(entries, d)
+			}
+			cache := encode(manifest{MediaType: types[0], Manifests: &entries})
+			accept(c, "cache", cache)
+			c.pushManifest("cache", cache).wantNoWarning()
+			for _, b := range append(layers, config) {
+				c.send("DELETE", c.blob(b.digest)).wantError(405, "DENIED")
+				c.wantBlob(b)
+				c.wantNoManifest(b.digest)
+			}
+			image := c.pushBare("v1")
+			mixed := newIndex(layers[0], image)
+			accept(c, "mixed", mixed)
+			c.send("DELETE", c.manifest(cache.digest)).want(202)
+			c.send("DELETE", c.blob(layers[1].digest)).want(202)
+			c.send("DELETE", c.blob(layers[0].digest)).wantError(405, "DENIED")
+			c.send("DELETE", c.manifest(image.digest)).wantError(405, "DENIED")
+			c.send("DELETE", c.manifest(mixed.digest)).want(202)
+			c.send("DELETE", c.blob(layers[0].digest)).want(202)
+			if !c.target.Sparse {
+				c.refuse(cache)
+			}
+		}
 	})
 	g.test("nested indexes", func(c *client) {
 		one, two := c.pushBare("one"), c.pushBare("two")

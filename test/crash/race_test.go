@@ -68,6 +68,7 @@ func parties() []party {
 		{name: "undelete a tag", op: bringBackTag("v1"), steps: true},
 		{name: "sweep", op: sweep(refcount.SweepOptions{}), steps: true},
 		{name: "sweep, margins given up", op: sweep(refcount.SweepOptions{GiveUpMargins: true}), steps: true, takes: true},
+		{name: "fsck", op: fsck},
 	}
 }
 

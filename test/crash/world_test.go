@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,8 +21,6 @@ import (
 	"tare/internal/store/faultstore"
 	"tare/internal/store/memstore"
 	"tare/internal/upload"
-
-	"github.com/opencontainers/go-digest"
 )
 
 const (
@@ -42,6 +39,7 @@ type world struct {
 	lives int
 
 	margins refcount.Margins
+	sparse  bool      // indexes may list what is not there
 	apart   bool      // batches of reads are of as many moments as they have keys, which the contract allows
 	odd     bool      // and the last key comes first
 	results [2]string // what the parties of a race were told
@@ -66,7 +64,7 @@ func newWorld(t *testing.T) *world {
 
 // clone is the same world at the same moment, to go another way in.
 func (w *world) clone(t *testing.T) *world {
-	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins,
+	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins, sparse: w.sparse,
 		manifests: map[string]promise{}, blobs: map[string]promise{}}
 	c.store = w.store.Clone(c.clock)
 	for k, v := range w.manifests {
@@ -85,28 +83,8 @@ type process struct {
 	ledger  *refcount.Ledger
 	uploads *upload.Uploads
 	objects store.Objects
+	scanner store.Scanner
 	reg     *registry.Registry
-}
-
-// apart is a table whose batches of reads are single reads, forward or backward.
-type apart struct {
-	store.Table
-	backward bool
-}
-
-func (a apart) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error) {
-	rows := make([]store.Row, len(keys))
-	for i := range keys {
-		if a.backward {
-			i = len(keys) - 1 - i
-		}
-		r, err := a.Table.Get(ctx, keys[i])
-		if err != nil {
-			return nil, err
-		}
-		rows[i] = r[0]
-	}
-	return rows, nil
 }
 
 // boot starts a process whose store calls go by the plan.
@@ -115,8 +93,9 @@ func (w *world) boot(plan faultstore.Plan) *process {
 	w.lives++
 	p := faultstore.New(faultstore.Options{Plan: plan})
 	table, objects, parts := p.Table(w.store), p.Objects(w.store), p.Multipart(w.store)
+	scanner := table.(store.Scanner)
 	if w.apart {
-		table = apart{table, w.odd}
+		table = faultstore.Apart{Table: table, Backward: w.odd}
 	}
 	cfg := refcount.Config{Margins: w.margins, InlineLimit: inlineLimit, NewToken: tokens(uint64(w.lives))}
 	ledger, err := refcount.New(refcount.Stores{Table: table, Objects: objects, Parts: parts}, w.clock, cfg)
@@ -127,7 +106,7 @@ func (w *world) boot(plan faultstore.Plan) *process {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &process{w, p, ledger, uploads, objects, registry.New(ledger, uploads, objects, registry.Options{})}
+	return &process{w, p, ledger, uploads, objects, scanner, registry.New(ledger, uploads, objects, registry.Options{SparseIndexes: w.sparse})}
 }
 
 func tokens(seed uint64) func() string {
@@ -137,203 +116,6 @@ func tokens(seed uint64) func() string {
 
 // operation is what a client does, or the sweep. It is safe to repeat: a client that got no answer begins again.
 type operation func(ctx context.Context, p *process) error
-
-// pushBlob uploads in one request.
-func pushBlob(r oci.Repository, content string) operation {
-	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(content)
-		_, err := p.reg.PushBlob(ctx, r, d, strings.NewReader(content), int64(len(content)))
-		return p.toldOfBlob(r, d, content, err)
-	}
-}
-
-// putBlob uploads as the PUT family does: POST, then PUT with all the bytes.
-func putBlob(r oci.Repository, content string) operation {
-	return func(ctx context.Context, p *process) error {
-		up, err := p.reg.StartUpload(ctx, r)
-		if err != nil {
-			return err
-		}
-		d := digest.FromString(content)
-		_, err = p.reg.FinishUpload(ctx, r, up.ID, d, -1, strings.NewReader(content), int64(len(content)))
-		return p.toldOfBlob(r, d, content, err)
-	}
-}
-
-// patchBlob uploads as the PATCH family does, in chunks of n bytes; a chunk whose answer got lost is sent again from
-// where the upload stands.
-func patchBlob(r oci.Repository, content string, n int, size int64) operation {
-	return func(ctx context.Context, p *process) error {
-		up, err := p.reg.StartUpload(ctx, r)
-		if err != nil {
-			return err
-		}
-		for up.Offset < int64(len(content)) {
-			chunk := content[up.Offset:min(int(up.Offset)+n, len(content))]
-			if size >= 0 {
-				size = int64(len(chunk))
-			}
-			if up, err = p.reg.WriteUpload(ctx, r, up.ID, up.Offset, strings.NewReader(chunk), size); err != nil {
-				return err
-			}
-		}
-		d := digest.FromString(content)
-		_, err = p.reg.FinishUpload(ctx, r, up.ID, d, -1, strings.NewReader(""), 0)
-		return p.toldOfBlob(r, d, content, err)
-	}
-}
-
-// brokenBlob breaks off in the middle of a body, asks where the upload stands, and goes on.
-func brokenBlob(r oci.Repository, content string) operation {
-	return func(ctx context.Context, p *process) error {
-		up, err := p.reg.StartUpload(ctx, r)
-		if err != nil {
-			return err
-		}
-		body := io.MultiReader(strings.NewReader(content[:len(content)/2]), broken{})
-		if _, err := p.reg.WriteUpload(ctx, r, up.ID, 0, body, int64(len(content))); err == nil || !errors.Is(err, errBroken) {
-			return fmt.Errorf("a broken body: %w", errors.Join(err, errUnexpected))
-		}
-		if up, err = p.reg.ResumeUpload(ctx, r, up.ID); err != nil {
-			return err
-		}
-		if up.Offset != int64(len(content)/2) {
-			return fmt.Errorf("stands at %d: %w", up.Offset, errUnexpected)
-		}
-		d := digest.FromString(content)
-		_, err = p.reg.FinishUpload(ctx, r, up.ID, d, up.Offset, strings.NewReader(content[up.Offset:]), -1)
-		return p.toldOfBlob(r, d, content, err)
-	}
-}
-
-var (
-	errBroken     = errors.New("the connection broke")
-	errUnexpected = errors.New("unexpected")
-)
-
-type broken struct{}
-
-func (broken) Read([]byte) (int, error) { return 0, errBroken }
-
-// wrongBlob claims another digest, and expects to be refused.
-func wrongBlob(r oci.Repository, content string) operation {
-	return func(ctx context.Context, p *process) error {
-		up, err := p.reg.StartUpload(ctx, r)
-		if err != nil {
-			return err
-		}
-		if up, err = p.reg.WriteUpload(ctx, r, up.ID, 0, strings.NewReader(content), -1); err != nil {
-			return err
-		}
-		_, err = p.reg.FinishUpload(ctx, r, up.ID, digest.FromString("another"), up.Offset, strings.NewReader(""), 0)
-		return expect(err, oci.DigestInvalid)
-	}
-}
-
-// cancelBlob gives an upload up.
-func cancelBlob(r oci.Repository, content string) operation {
-	return func(ctx context.Context, p *process) error {
-		up, err := p.reg.StartUpload(ctx, r)
-		if err != nil {
-			return err
-		}
-		if up, err = p.reg.WriteUpload(ctx, r, up.ID, 0, strings.NewReader(content), int64(len(content))); err != nil {
-			return err
-		}
-		return p.reg.CancelUpload(ctx, r, up.ID)
-	}
-}
-
-func mount(r oci.Repository, content string, from oci.Repository) operation {
-	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(content)
-		ok, err := p.reg.MountBlob(ctx, r, d, from)
-		if err == nil && !ok {
-			return fmt.Errorf("not mounted: %w", errUnexpected)
-		}
-		return p.toldOfBlob(r, d, content, err)
-	}
-}
-
-func headBlob(r oci.Repository, content string) operation {
-	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(content)
-		_, err := p.reg.ResolveBlob(ctx, r, d)
-		return p.toldOfBlob(r, d, content, err)
-	}
-}
-
-func deleteBlob(r oci.Repository, content string) operation {
-	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(content)
-		delete(p.blobs, string(r)+"@"+string(d))
-		return allow(p.reg.DeleteBlob(ctx, r, d), oci.BlobUnknown)
-	}
-}
-
-// pushManifest pushes a manifest that lists blobs of the given contents, under tags.
-func pushManifest(r oci.Repository, body string, tags ...oci.Tag) operation {
-	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(body)
-		for _, name := range tags { // until it is answered, the tag may point to the old or to the new one
-			delete(p.manifests, string(r)+":"+string(name))
-		}
-		_, err := p.reg.PushManifest(ctx, r, oci.ManifestPush{Digest: d, Tags: tags, Body: []byte(body)})
-		if err != nil {
-			return err
-		}
-		p.toldOfManifest(r, body, tags...)
-		return nil
-	}
-}
-
-func deleteTag(r oci.Repository, name oci.Tag) operation {
-	return func(ctx context.Context, p *process) error {
-		delete(p.manifests, string(r)+":"+string(name))
-		return allow(p.reg.DeleteTag(ctx, r, name), oci.ManifestUnknown)
-	}
-}
-
-// deleteManifest deletes a manifest; gone are the references that go with it.
-func deleteManifest(r oci.Repository, body string, gone ...string) operation {
-	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(body)
-		for _, ref := range append(gone, "@"+string(d)) {
-			delete(p.manifests, string(r)+ref)
-		}
-		return allow(p.reg.DeleteManifest(ctx, r, d), oci.ManifestUnknown)
-	}
-}
-
-func undelete(r oci.Repository, body string, tags ...oci.Tag) operation {
-	return func(ctx context.Context, p *process) error {
-		if _, err := p.ledger.Undelete(ctx, r, digest.FromString(body)); err != nil {
-			return err
-		}
-		p.toldOfManifest(r, body, tags...)
-		return nil
-	}
-}
-
-func undeleteTag(r oci.Repository, body string, name oci.Tag) operation {
-	return func(ctx context.Context, p *process) error {
-		if _, err := p.ledger.UndeleteTag(ctx, r, name); allow(err, oci.PreconditionFailed) != nil {
-			return err
-		}
-		p.toldOfManifest(r, body, name)
-		return nil
-	}
-}
-
-func sweep(opts refcount.SweepOptions) operation {
-	return func(ctx context.Context, p *process) error {
-		if opts.GiveUpMargins {
-			p.blobs = map[string]promise{}
-		}
-		rep, err := p.ledger.Sweep(ctx, opts)
-		return errors.Join(append(rep.Errors, err)...)
-	}
-}
 
 // wait lets time pass, longer than a lease.
 func wait(d time.Duration) operation {
@@ -356,29 +138,14 @@ func all(ops ...operation) operation {
 	}
 }
 
-// toldOfBlob records that a client was told of a blob.
-func (w *world) toldOfBlob(r oci.Repository, d oci.Digest, content string, err error) error {
-	if err == nil {
-		w.blobs[string(r)+"@"+string(d)] = promise{repo: r, ref: oci.Reference{Digest: d}, content: content}
-	}
-	return err
+// again is op in a new process, which goes by settings that have changed.
+func again(op operation) operation {
+	return func(ctx context.Context, p *process) error { return op(ctx, p.boot(nil)) }
 }
 
-// toldOfManifest records that a client was told of a manifest and its tags.
-func (w *world) toldOfManifest(r oci.Repository, body string, tags ...oci.Tag) {
-	m, err := oci.ParseManifest([]byte(body), "")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var blobs []oci.Digest
-	for _, l := range m.Layers {
-		blobs = append(blobs, l.Digest)
-	}
-	d := digest.FromString(body)
-	w.manifests[string(r)+"@"+string(d)] = promise{r, oci.Reference{Digest: d}, body, blobs}
-	for _, name := range tags {
-		w.manifests[string(r)+":"+string(name)] = promise{r, oci.Reference{Tag: name}, body, blobs}
-	}
+// refused is op where it has to be refused.
+func refused(op operation, code oci.Code) operation {
+	return func(ctx context.Context, p *process) error { return expect(op(ctx, p), code) }
 }
 
 // expect turns the refusal that had to come into success.

@@ -13,6 +13,7 @@ import (
 var (
 	rate    = report.Metric{Name: "pushes", Unit: "images/s"}
 	latency = report.Metric{Name: "p99", Unit: "ms", Less: true}
+	even    = report.Metric{Name: "pulls", Unit: "images/s"}
 	late    = report.Metric{Name: "late pushes", Unit: "images/s"}
 )
 
@@ -34,6 +35,8 @@ func measured() *report.Results {
 		r.Record(rate, "fast", round, 150*speed)
 		r.Record(rate, "bare", round, 400*speed)
 		r.Record(late, "tare", round, 270*speed)
+		r.Record(even, "tare", round, 100*speed)
+		r.Record(even, "fast", round, 100*speed)
 		r.Record(latency, "tare", round, 2/speed)
 		r.Record(latency, "slow", round, 9/speed)
 		r.Record(latency, "fast", round, 4/speed)
@@ -99,14 +102,17 @@ func TestTargets(t *testing.T) {
 		judge func(*report.Results) report.Verdict
 		want  report.Verdict
 	}{
-		{"beats", report.BeatsRivals(rate, 1.5), report.Verdict{Measured: true, Met: true, Detail: "2.00× [2.00–2.00] fast"}},
-		{"does not beat", report.BeatsRivals(rate, 2.1), report.Verdict{Measured: true, Detail: "2.00× [2.00–2.00] fast"}},
-		{"less beats", report.BeatsRivals(latency, 1), report.Verdict{Measured: true, Met: true, Detail: "0.50× [0.50–0.50] fast"}},
-		{"less does not beat", report.BeatsRivals(latency, 0.4), report.Verdict{Measured: true, Detail: "0.50× [0.50–0.50] fast"}},
-		{"no rival", report.BeatsRivals(late, 1), report.Verdict{}},
-		{"yardstick", report.BeatsYardstick(rate, 0.7), report.Verdict{Measured: true, Met: true, Detail: "0.75× [0.75–0.75] bare"}},
-		{"below yardstick", report.BeatsYardstick(rate, 0.9), report.Verdict{Measured: true, Detail: "0.75× [0.75–0.75] bare"}},
-		{"no yardstick", report.BeatsYardstick(latency, 1), report.Verdict{}},
+		{"beats", report.BeatsRivals(rate), report.Verdict{Measured: true, Met: true, Detail: "2.00× [2.00–2.00] fast"}},
+		{"less beats", report.BeatsRivals(latency), report.Verdict{Measured: true, Met: true, Detail: "0.50× [0.50–0.50] fast"}},
+		{"as good does not beat", report.BeatsRivals(even), report.Verdict{Measured: true, Detail: "1.00× [1.00–1.00] fast"}},
+		{"no rival", report.BeatsRivals(late), report.Verdict{}},
+		{"times", report.TimesRivals(rate, 2), report.Verdict{Measured: true, Met: true, Detail: "2.00× [2.00–2.00] fast"}},
+		{"not as many times", report.TimesRivals(rate, 2.1), report.Verdict{Measured: true, Detail: "2.00× [2.00–2.00] fast"}},
+		{"less, times", report.TimesRivals(latency, 0.5), report.Verdict{Measured: true, Met: true, Detail: "0.50× [0.50–0.50] fast"}},
+		{"less, not as many times", report.TimesRivals(latency, 0.4), report.Verdict{Measured: true, Detail: "0.50× [0.50–0.50] fast"}},
+		{"yardstick", report.TimesYardstick(rate, 0.7), report.Verdict{Measured: true, Met: true, Detail: "0.75× [0.75–0.75] bare"}},
+		{"below yardstick", report.TimesYardstick(rate, 0.9), report.Verdict{Measured: true, Detail: "0.75× [0.75–0.75] bare"}},
+		{"no yardstick", report.TimesYardstick(latency, 1), report.Verdict{}},
 		{"at least", report.AtLeast(rate, 300), report.Verdict{Measured: true, Met: true, Detail: "300 [150–360] images/s"}},
 		{"not at least", report.AtLeast(rate, 301), report.Verdict{Measured: true, Detail: "300 [150–360] images/s"}},
 		{"at most", report.AtMost(latency, 2), report.Verdict{Measured: true, Met: true, Detail: "2 [1.67–4] ms"}},

@@ -17,29 +17,48 @@ type Verdict struct {
 	Detail   string
 }
 
-// BeatsRivals is met when the subject has at least factor times the best rival's value, or, where less is better, at most factor times.
-func BeatsRivals(metric Metric, factor float64) func(*Results) Verdict {
+// BeatsRivals is met when the subject has more than the best rival's value, or, where less is better, less.
+func BeatsRivals(metric Metric) func(*Results) Verdict {
 	return func(r *Results) Verdict {
-		rival, ok := r.BestRival(metric)
-		if !ok {
-			return Verdict{}
-		}
-		return against(r, metric, rival, factor)
+		return againstRivals(r, metric, func(ratio float64) bool { return ratio != 1 && reaches(metric, ratio, 1) })
 	}
 }
 
-// BeatsYardstick is [BeatsRivals] with the yardstick instead of the rivals.
-func BeatsYardstick(metric Metric, factor float64) func(*Results) Verdict {
+// TimesRivals is met when the subject has at least factor times the best rival's value, or, where less is better, at most factor times.
+func TimesRivals(metric Metric, factor float64) func(*Results) Verdict {
+	return func(r *Results) Verdict {
+		return againstRivals(r, metric, func(ratio float64) bool { return reaches(metric, ratio, factor) })
+	}
+}
+
+// TimesYardstick is [TimesRivals] with the yardstick instead of the rivals.
+func TimesYardstick(metric Metric, factor float64) func(*Results) Verdict {
 	return func(r *Results) Verdict {
 		yardstick, ok := r.named(Yardstick)
 		if !ok {
 			return Verdict{}
 		}
-		return against(r, metric, yardstick, factor)
+		return against(r, metric, yardstick, func(ratio float64) bool { return reaches(metric, ratio, factor) })
 	}
 }
 
-func against(r *Results, metric Metric, other string, factor float64) Verdict {
+// reaches tells whether a ratio is at least factor, or, where less is better, at most that.
+func reaches(metric Metric, ratio, factor float64) bool {
+	if metric.Less {
+		return ratio <= factor
+	}
+	return ratio >= factor
+}
+
+func againstRivals(r *Results, metric Metric, met func(ratio float64) bool) Verdict {
+	rival, ok := r.BestRival(metric)
+	if !ok {
+		return Verdict{}
+	}
+	return against(r, metric, rival, met)
+}
+
+func against(r *Results, metric Metric, other string, met func(ratio float64) bool) Verdict {
 	subject, ok := r.named(Subject)
 	if !ok {
 		return Verdict{}
@@ -48,11 +67,7 @@ func against(r *Results, metric Metric, other string, factor float64) Verdict {
 	if !ok {
 		return Verdict{}
 	}
-	met := ratio.Median >= factor
-	if metric.Less {
-		met = ratio.Median <= factor
-	}
-	return Verdict{Measured: true, Met: met, Detail: fmt.Sprintf("%s %s", formatRatio(ratio), other)}
+	return Verdict{Measured: true, Met: met(ratio.Median), Detail: fmt.Sprintf("%s %s", formatRatio(ratio), other)}
 }
 
 // AtLeast is met when the subject's median is at least value.
@@ -85,10 +100,6 @@ func Holds(metric, by Metric, factor float64) func(*Results) Verdict {
 		if !ok {
 			return Verdict{}
 		}
-		met := ratio.Median >= factor
-		if metric.Less {
-			met = ratio.Median <= factor
-		}
-		return Verdict{Measured: true, Met: met, Detail: formatRatio(ratio)}
+		return Verdict{Measured: true, Met: reaches(metric, ratio.Median, factor), Detail: formatRatio(ratio)}
 	}
 }

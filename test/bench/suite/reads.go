@@ -22,10 +22,10 @@ func readsSection(size Size) Section {
 	var targets []report.Target
 	for _, what := range []string{getManifest, headManifest} {
 		targets = append(targets,
-			report.Target{Text: what + ": at least 1.5 times the best rival", Judge: report.BeatsRivals(throughput(what, "requests"), 1.5)},
-			report.Target{Text: what + ": lower p99 than every rival", Judge: report.BeatsRivals(latency(what, "p99"), 1)})
+			report.Target{Text: what + ": at least 1.5 times the best rival", Judge: report.TimesRivals(throughput(what, "requests"), 1.5)},
+			report.Target{Text: what + ": lower p99 than every rival", Judge: report.BeatsRivals(latency(what, "p99"))})
 	}
-	targets = append(targets, report.Target{Text: getBlob + ": more a second than every rival", Judge: report.BeatsRivals(throughput(getBlob, "requests"), 1)})
+	targets = append(targets, report.Target{Text: getBlob + ": more a second than every rival", Judge: report.BeatsRivals(throughput(getBlob, "requests"))})
 	return Section{
 		Name: "reads",
 		About: fmt.Sprintf("%d images in one repository, read round and round by %d clients for %s each. %s reads nothing: beside the yardstick's it shows what client and HTTP leave room for. The yardstick serves files by path.",

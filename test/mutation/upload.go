@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+const (
+	uploadFile       = "internal/upload/upload.go"
+	uploadFinishFile = "internal/upload/finish.go"
+	uploadWriteFile  = "internal/upload/write.go"
+	bodyFile         = "internal/upload/body.go"
+)
+
+// uploadFaults are those of the uploads. The content of a blob is what its digest says: that is a part of C3.
+func uploadFaults() []fault {
+	return []fault{
+		{
+			name: "restart-keeps-its-object", invariant: "C12", file: uploadFile,
+			from: "\t\tnext.Object = u.ledger.NewObject()\n",
+			to:   "\t\tif s.Object != \"\" {\n\t\t\treturn next, \"\"\n\t\t}\n\t\tnext.Object = u.ledger.NewObject()\n",
+			why:  "the request before still writes at the object",
+		},
+		{
+			name: "restart-leaves-its-object", invariant: "C1", file: uploadFile,
+			from: "\treturn next, s.Object\n",
+			to:   "\treturn next, \"\"\n",
+			why:  "the object that an upload gave up is nobody's",
+		},
+		{
+			name: "cancel-forgets-the-id", invariant: "C12", file: uploadFile,
+			from: "return u.ledger.Discard(ctx, repo, t.row, t.end)",
+			to:   "return u.ledger.Discard(ctx, repo, t.row, u.clock.Now())",
+			why:  "an upload that was canceled comes to life again while its id is good",
+		},
+		{
+			name: "chunk-out-of-order", invariant: "C3", file: uploadFile,
+			from: "if offset >= 0 && offset != s.Offset {",
+			to:   "if offset > s.Offset {",
+			why:  "a chunk that comes again is in the blob twice",
+		},
+		{
+			name: "content-of-another-digest", invariant: "C3", file: uploadFinishFile,
+			from: "return st.n, is(h, d), nil",
+			to:   "return st.n, true, nil",
+			why:  "a blob has another content than its digest says",
+		},
+		{
+			name: "small-content-of-another-digest", invariant: "C3", file: uploadFinishFile,
+			from: "case offset <= 0 && u.inline(s, in) && matches(d, in.lead):",
+			to:   "case offset <= 0 && u.inline(s, in):",
+			why:  "a blob has another content than its digest says",
+		},
+		{
+			name: "parts-of-another-digest", invariant: "C3", file: uploadFinishFile,
+			from: "return s.Offset, is(h, d), nil",
+			to:   "return s.Offset, true, nil",
+			why:  "a blob has another content than its digest says",
+		},
+		{
+			name: "finish-again-trusts-its-hash", invariant: "C3", file: uploadFinishFile,
+			from: "the object is asked what it is.\n\t\th = nil\n",
+			to:   "the object is asked what it is.\n",
+			why:  "an earlier request has made the object of other bytes than this one has hashed",
+		},
+		{
+			name: "offset-of-what-was-read", invariant: "C3", file: uploadWriteFile,
+			from: "next.Offset = st.at + p.Size",
+			to:   "next.Offset = st.at + max(p.Size, st.n)",
+			why:  "a body broke off, and the store kept less of it: the blob has a hole",
+		},
+		{
+			name: "hash-of-more-than-was-kept", invariant: "C3", file: uploadWriteFile,
+			from: "(next.Offset <= s.Offset || n != next.Offset)",
+			to:   "(next.Offset <= s.Offset || n < 0)",
+			why:  "a body broke off, and the store kept less of it: the upload can never be finished",
+		},
+		{
+			name: "upload-without-a-deadline", invariant: "C1", file: bodyFile,
+			from: "if st.u.clock.Now().After(st.ends) {",
+			to:   "if false {",
+			why:  "a slow body lands when its tombstone has gone",
+		},
+		{
+			name: "deadline-from-the-put", invariant: "C1", file: bodyFile,
+			from: "ends: begun.Add(u.ledger.Margins().MaxPut),",
+			to:   "ends: u.clock.Now().Add(u.ledger.Margins().MaxPut),",
+			why:  "a process that slept between the row and the put lands when the tombstone has gone",
+		},
+	}
+}
