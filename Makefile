@@ -5,6 +5,7 @@ LISTEN  ?= 127.0.0.1:5000
 DATA    ?= ./data
 RIVALS  := $(CURDIR)/bin/rivals
 BENCH   ?=
+SOAK    ?=
 LINTER  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tare-lint/v2.15.0/golangci-lint
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -23,12 +24,17 @@ build: ## build bin/tare
 run: build ## build and start a registry on 127.0.0.1:5000 with its data in ./data
 	bin/tare serve --listen $(LISTEN) --data $(DATA)
 
+# A history runs one goroutine at a time, and so does each world of the crash suite: the race detector would find nothing
+# in them and take five times as long, a quarter of an hour. What they run has it in the tests beside the code.
 .PHONY: test
 test: ## run the tests: Go alone, a few minutes
 	$(GO) vet ./...
-	$(GO) test $(RACE) -timeout 30m ./...
+	$(GO) test $(RACE) -timeout 30m $$($(GO) list ./... | grep -vE '/test/(crash|histories)$$')
+	$(GO) test -timeout 30m ./test/crash ./test/histories
 	$(GO) -C test/bench vet ./...
 	$(GO) -C test/bench test ./...
+	$(GO) -C test/soak vet ./...
+	$(GO) -C test/soak test ./...
 
 .PHONY: lint
 lint: $(LINTER) ## check style and the arrows between the rooms
@@ -36,6 +42,7 @@ lint: $(LINTER) ## check style and the arrows between the rooms
 	$(LINTER) run
 	cd test/bench && $(LINTER) run
 	cd test/e2e && $(LINTER) run
+	cd test/soak && $(LINTER) run
 
 # Built once for each version, into the user's cache folder.
 $(LINTER):
@@ -51,10 +58,14 @@ e2e: build ## install the clients that people use and drive them against bin/tar
 	$(GO) -C test/e2e vet ./...
 	$(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
 
+.PHONY: soak
+soak: build ## kill bin/tare under load, cut its power, fill and break its disk, and look for losses; SOAK='-short -seed 7'
+	$(GO) -C test/soak run . -tare $(CURDIR)/bin/tare $(SOAK)
+
 .PHONY: bench
 bench: build $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries; BENCH='-short' for a look
 	$(GO) -C test/bench run . -tare $(CURDIR)/bin/tare -distribution $(RIVALS)/registry -olareg $(RIVALS)/olareg $(BENCH)
-	$(GO) test -run '^$$' -bench Collect -benchtime 5x -timeout 60m ./test/sweep
+	$(GO) test -run '^$$' -bench Collect -benchtime 21x -timeout 60m $(filter -short,$(BENCH)) ./test/sweep
 
 $(RIVALS)/registry: test/bench/rivals/distribution/go.mod
 	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/distribution install tool
@@ -67,6 +78,14 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go | awk '{print $$2}'); do \
 	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-10s} -fuzzminimizetime 100x ./$$dir; done; done
+
+.PHONY: histories
+histories: ## run SEEDS (100000) seeds of concurrent histories from FIRST (1) on, and a tenth as many of sequential ones
+	$(GO) test -count=1 -timeout 0 -v -run 'TestConcurrent$$|TestSequential$$|TestSequentialOnDisk$$' ./test/histories -seeds $(or $(SEEDS),100000) -first $(or $(FIRST),1)
+
+.PHONY: mutations
+mutations: ## break the code on purpose, and print which test finds out; MUTATION=regexp picks faults
+	$(GO) run ./test/mutation -run '$(MUTATION)'
 
 .PHONY: clean
 clean: ## remove what was built
