@@ -1,0 +1,3 @@
+module tare/test/cloud
+
+go 1.26.0
