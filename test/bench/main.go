@@ -52,7 +52,6 @@ type options struct {
 	rounds       int
 	short        bool
 	list         bool
-	cpuProfile   string
 }
 
 func parse(args []string) (options, error) {
@@ -68,7 +67,6 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.rounds, "rounds", 0, "how many rounds; 5, and 2 with -short, unless told otherwise")
 	flags.BoolVar(&o.short, "short", false, "do little work: it shows that everything runs, and no more than that")
 	flags.BoolVar(&o.list, "list", false, "print the names of the sections and end")
-	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "a `folder` for one CPU profile of tare a visit; needs a tare with --cpuprofile")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -161,9 +159,6 @@ func newSuite(ctx context.Context, o options) (suite.Suite, error) {
 	if o.tare != "" {
 		s.Registries[0].Arguments = strings.Fields(o.tareArgs)
 	}
-	if s.CPUProfile, err = profileFolder(ctx, o); err != nil {
-		return s, err
-	}
 	if err := requireDisk(o.dir); err != nil {
 		return s, err
 	}
@@ -172,24 +167,6 @@ func newSuite(ctx context.Context, o options) (suite.Suite, error) {
 	s.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	s.Dir, err = os.MkdirTemp(o.dir, "tare-bench-")
 	return s, err
-}
-
-// profileFolder makes the folder for profiles, if tare can write any.
-func profileFolder(ctx context.Context, o options) (string, error) {
-	if o.cpuProfile == "" {
-		return "", nil
-	}
-	if o.tare == "" {
-		return "", errors.New("-cpuprofile needs -tare")
-	}
-	help, err := exec.CommandContext(ctx, o.tare, "serve", "--help").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%s serve --help: %w", o.tare, err)
-	}
-	if !strings.Contains(string(help), "--cpuprofile") {
-		return "", fmt.Errorf("%s serve has no --cpuprofile", o.tare)
-	}
-	return o.cpuProfile, os.MkdirAll(o.cpuProfile, 0o700)
 }
 
 // measure runs the sections and writes the report as it grows.

@@ -31,8 +31,6 @@ func TestRefusals(t *testing.T) {
 		{"-run (", "missing closing )"},
 		{"-run nothing-of-this-name", "no section"},
 		{"-tare /nonexistent/tare", "no such file"},
-		{"-cpuprofile profiles -olareg /bin/true", "needs -tare"},
-		{"-cpuprofile profiles -tare /bin/true", "no --cpuprofile"},
 		{"-tare /bin/true -dir /dev/shm", "in memory"},
 		{"-rounds x", "invalid value"},
 	} {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -42,7 +41,6 @@ type Suite struct {
 	Yardstick  server.Registry
 	Dir        string // where registries keep their data; not in memory
 	Rounds     int
-	CPUProfile string // a folder into which tare writes a profile of each visit; empty for none
 	Log        *slog.Logger
 }
 
@@ -106,11 +104,6 @@ func role(registry server.Registry) report.Role {
 func (s Suite) visit(ctx context.Context, section Section, registry server.Registry, round int, results *report.Results) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, visitLimit)
 	defer cancel()
-	if s.CPUProfile != "" && role(registry) == report.Subject {
-		name := fmt.Sprintf("%s-%d.pprof", section.Name, round+1)
-		registry.Arguments = append(registry.Arguments[:len(registry.Arguments):len(registry.Arguments)],
-			"--cpuprofile", filepath.Join(s.CPUProfile, name))
-	}
 	process, err := registry.Start(ctx, s.Dir)
 	if err != nil {
 		return err
