@@ -187,28 +187,36 @@ func (x *exchange) readManifest(body *held) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// maxHeld is how many bytes of manifests are held in memory at one time: sixteen of the largest.
-const maxHeld = 16 * oci.MaxManifest
+// Of the manifests that are held in memory at one time, maxHeld bytes are counted: sixteen of the largest. The first
+// freeHeld bytes of each are not, which is all of nearly every manifest: whoever pushes large ones slowly must not keep
+// others from pushing theirs.
+const (
+	maxHeld  = 16 * oci.MaxManifest
+	freeHeld = 64 << 10
+)
 
 // held is a body that is held in memory, and counted there with all others. Clients do not wait for each other: one too many
 // is told to come again.
 type held struct {
-	src io.Reader
-	all *atomic.Int64 // bytes of all
-	n   int64         // of this one
+	src     io.Reader
+	all     *atomic.Int64 // bytes counted of all
+	n       int64         // bytes of this one
+	counted int64         // how many of them are counted
 }
 
 func (b *held) Read(p []byte) (int, error) {
 	n, err := b.src.Read(p)
 	b.n += int64(n)
-	if b.all.Add(int64(n)) > maxHeld {
+	more := max(b.n-freeHeld, 0) - b.counted
+	b.counted += more
+	if b.all.Add(more) > maxHeld && more > 0 {
 		return 0, oci.Errorf(oci.Unavailable, "too many large manifests are being pushed at this moment")
 	}
 	return n, err
 }
 
 // release takes the body out of the count.
-func (b *held) release() { b.all.Add(-b.n) }
+func (b *held) release() { b.all.Add(-b.counted) }
 
 // subjectOf returns the subject of a manifest that has been accepted, "" where it has none. Most have none, and show it
 // by not having the word.

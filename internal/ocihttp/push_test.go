@@ -452,9 +452,10 @@ func TestManyLargeManifests(t *testing.T) {
 	for range most {
 		<-arrived
 	}
-	s.do("PUT", "/v2/a/manifests/v2", "{}").want(t, 503, oci.Unavailable).header(t, "Retry-After", "1")
+	s.do("PUT", "/v2/a/manifests/v2", large).want(t, 503, oci.Unavailable).header(t, "Retry-After", "1")
 	s.do("PUT", "/v2/a/manifests/v2", unsized(large)).want(t, 503, oci.Unavailable)
 	s.do("GET", "/v2/a/manifests/v2", nil).want(t, 404, oci.ManifestUnknown)
+	s.do("PUT", "/v2/a/manifests/v3", "{}").want(t, 201, "")
 	close(release)
 	for range most {
 		if status := <-done; status != 201 {
