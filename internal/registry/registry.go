@@ -32,6 +32,9 @@ type Options struct {
 	// SparseIndexes accepts an index although manifests that it lists are not there. Those that are there are held by it
 	// as in any index.
 	SparseIndexes bool
+
+	// Direct sends readers to the objects themselves, by signed URLs. Nil: the registry reads them.
+	Direct store.Direct
 }
 
 // New returns a registry on l. objects are those that l's links name, and uploads ends in l.

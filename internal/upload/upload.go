@@ -55,6 +55,13 @@ type Options struct {
 	// known. Its error goes to the client. Nil: always.
 	Room func(n int64) error
 
+	// Direct lets clients bring bytes to the store themselves, for objects of the same store. Nil: they cannot.
+	Direct store.Direct
+
+	// Settle asks that [Uploads.Settle] be called for a direct upload, soon and elsewhere. It does not wait for that. Nil:
+	// who completes an upload, or asks after it, settles it meanwhile.
+	Settle func(ctx context.Context, id string) error
+
 	// Random makes the names of uploads. Nil: crypto/rand. Tests give a seeded one.
 	Random io.Reader
 }
