@@ -532,3 +532,33 @@ func TestRecountMeetsADeletion(t *testing.T) {
 	}
 	w.audit()
 }
+
+// Who does what the audit advises for bytes that are lost, or are others, has a whole registry again at once: no margin is
+// to be waited for.
+func TestAdviceForLostBytes(t *testing.T) {
+	ctx := context.Background()
+	for name, lose := range map[string]func(x *damaged, object string){
+		"lost":   func(x *damaged, object string) { x.must(x.store.Delete(ctx, object)) },
+		"others": func(x *damaged, object string) { x.put(object, strings.ToUpper(big)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newDamaged(t)
+			lose(x, x.object(blobRow(x.layer)))
+			found, _ := x.fsck(refcount.FsckOptions{Hash: refcount.HashAll, Repair: true})
+			if len(found) != 1 || !strings.Contains(found[0].Advice, "delete it in each repository that has it, run tare gc, and push again") {
+				t.Fatalf("found %+v", found)
+			}
+			for _, d := range []oci.Digest{x.list, x.image, x.large} {
+				x.must(x.DeleteManifest(ctx, repo, d))
+			}
+			for _, r := range []oci.Repository{repo, "team/other"} {
+				x.must(x.DeleteBlob(ctx, r, x.layer))
+			}
+			x.sweep()
+			x.must(second(x.push(repo, "image", []oci.Tag{"v1"}, links(x.config, x.upload(repo, big)))))
+			if found, _ := x.fsck(refcount.FsckOptions{Hash: refcount.HashAll}); len(found) > 0 {
+				t.Errorf("found %+v", found)
+			}
+		})
+	}
+}
