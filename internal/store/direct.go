@@ -12,7 +12,9 @@ import (
 // such role. All methods are safe for concurrent use; the Sign methods call nothing.
 //
 // A signed request is one that this process's credentials allow, for one key, until it ends: nothing takes it back. It may
-// be sent any number of times, and one that began before its end may land up to MaxPut later.
+// be sent any number of times, and one that began before its end may land up to MaxPut later. Its life is a second to
+// [MaxURLLife]; any other is ErrInvalid. Ends is earlier where the credentials end earlier, and signing is ErrUnavailable
+// where they have ended, or cannot be had.
 type Direct interface {
 	// SignGet signs a GET of the object, with any Range. Whether it is there is not asked.
 	SignGet(ctx context.Context, key string, life time.Duration) (SignedRequest, error)
@@ -41,7 +43,7 @@ type Direct interface {
 type SignedRequest struct {
 	Method string
 	URL    string
-	Header map[string]string // must be sent as they are, besides those that HTTP itself needs; nil: none
+	Header map[string]string // must be sent as they are, besides Host and Content-Length; nil: none
 	Ends   time.Time
 }
 
@@ -50,3 +52,6 @@ const (
 	MaxDirectPut = 5 << 30 // bytes of a single PUT and of a part
 	MaxParts     = 10_000  // parts of an upload
 )
+
+// MaxURLLife is the longest life of a signed request (S3, "Authenticating Requests: Using Query Parameters", 2026-11).
+const MaxURLLife = 7 * 24 * time.Hour

@@ -3,10 +3,12 @@
 package memstore_test
 
 import (
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"tare/internal/clock"
+	"tare/internal/store"
 	"tare/internal/store/memstore"
 	"tare/internal/store/storetest"
 )
@@ -52,4 +54,17 @@ func BenchmarkObjects(b *testing.B) { storetest.BenchmarkObjects(b, openBuckets(
 
 func BenchmarkMultipart(b *testing.B) {
 	storetest.BenchmarkMultipart(b, openBuckets(memstore.Options{}))
+}
+
+func TestDirect(t *testing.T) {
+	storetest.TestDirect(t, func(tb testing.TB) storetest.Signed {
+		s := memstore.New(clock.NewManual(start), memstore.Options{MinPart: 500})
+		web := httptest.NewServer(s.Handler())
+		tb.Cleanup(web.Close)
+		return storetest.Signed{
+			Bucket:  storetest.Bucket{Objects: s, Multipart: s},
+			Direct:  s.Direct(web.URL, clock.NewManual(start)),
+			Earlier: func(ago time.Duration) store.Direct { return s.Direct(web.URL, clock.NewManual(start.Add(-ago))) },
+		}
+	})
 }

@@ -18,9 +18,6 @@ import (
 	"tare/internal/store"
 )
 
-// maxPartNumber is S3's limit, kept where S3 is played.
-const maxPartNumber = 10_000
-
 // upload is an unfinished multipart upload.
 type upload struct {
 	key   string
@@ -96,7 +93,7 @@ func (s *Store) Part(ctx context.Context, key, id string, turn int64, number int
 
 // keepPart stores a part under its number, whole or not at all.
 func (s *Store) keepPart(ctx context.Context, key, id string, number int, r io.Reader, size int64) (store.Part, error) {
-	if number > maxPartNumber || size < 0 {
+	if number > store.MaxParts || size < 0 {
 		return store.Part{}, fail("part", key, store.ErrInvalid, fmt.Errorf("part %d of %d bytes", number, size))
 	}
 	data, err := readExactly(ctx, r, size)
@@ -105,14 +102,22 @@ func (s *Store) keepPart(ctx context.Context, key, id string, number int, r io.R
 	}
 	sum := sha256.Sum256(data)
 	mark := hex.EncodeToString(sum[:])
+	if err := s.setPart(key, id, number, uploadedPart{data, mark}); err != nil {
+		return store.Part{}, err
+	}
+	return store.Part{Number: number, Size: size, Mark: mark}, nil
+}
+
+// setPart makes or replaces a part of an upload.
+func (s *Store) setPart(key, id string, number int, p uploadedPart) error {
 	s.bytesMu.Lock()
 	defer s.bytesMu.Unlock()
 	u := s.upload(key, id)
 	if u == nil {
-		return store.Part{}, fail("part", key, store.ErrNotFound, nil)
+		return fail("part", key, store.ErrNotFound, nil)
 	}
-	u.parts[number] = uploadedPart{data, mark}
-	return store.Part{Number: number, Size: size, Mark: mark}, nil
+	u.parts[number] = p
+	return nil
 }
 
 // partFailed is the error of a part whose reader or context failed.
@@ -224,7 +229,7 @@ func (s *Store) Complete(ctx context.Context, key, id string, parts []store.Part
 	if err != nil {
 		return fail("complete", key, store.ErrInvalid, err)
 	}
-	if err := s.putObject("complete", key, data); err != nil {
+	if err := s.putObject("complete", object{key: key, data: data, joined: true}); err != nil {
 		return err
 	}
 	delete(s.uploads, id)

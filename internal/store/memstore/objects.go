@@ -15,8 +15,9 @@ import (
 
 // object is a complete object. Its data is never modified.
 type object struct {
-	key  string
-	data []byte
+	key    string
+	data   []byte
+	joined bool // it was made of parts: S3 would know no checksum of the whole
 }
 
 func objectLess(a, b object) bool { return a.key < b.key }
@@ -45,7 +46,7 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader, size int64) er
 	}
 	s.bytesMu.Lock()
 	defer s.bytesMu.Unlock()
-	return s.putObject("put", key, data)
+	return s.putObject("put", object{key: key, data: data})
 }
 
 // readExactly reads size bytes and sees that r then ends.
@@ -79,8 +80,8 @@ func (c contextReader) Read(p []byte) (int, error) {
 
 // putObject makes or replaces an object, unless its key and one that is there could not both be files of a folder. The
 // caller holds bytesMu for writing.
-func (s *Store) putObject(op, key string, data []byte) error {
-	other := ""
+func (s *Store) putObject(op string, o object) error {
+	key, other := o.key, ""
 	for i := range len(key) {
 		if key[i] == '/' {
 			if _, taken := s.objects.Get(object{key: key[:i]}); taken {
@@ -97,7 +98,7 @@ func (s *Store) putObject(op, key string, data []byte) error {
 	if other != "" {
 		return fail(op, key, store.ErrInvalid, fmt.Errorf("one of this key and %s is a directory of the other", other))
 	}
-	s.objects.Set(object{key, data})
+	s.objects.Set(o)
 	return nil
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package storetest checks that a store keeps the contract of package store. Every implementation runs [TestTable],
-// [TestScanner], [TestObjects] and [TestMultipart] for the roles that it plays, directly and behind wrappers.
+// [TestScanner], [TestObjects], [TestMultipart] and [TestDirect] for the roles that it plays, directly and behind wrappers.
 //
 // What a store may do but need not (an index that lags behind, a commit that is refused because another one overlaps)
 // is allowed here, too: the suite asks for what the contract says and no more.
