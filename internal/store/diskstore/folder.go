@@ -202,9 +202,28 @@ func (f *folder) checkEmpty() error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case lockName, tempName, "lost+found":
+		case lockName, "lost+found":
+		case tempName:
+			if err := f.checkBegun(); err != nil {
+				return err
+			}
 		default:
 			return fmt.Errorf("%w: %s has %s and no %s", ErrForeign, f.path, e.Name(), formatName)
+		}
+	}
+	return nil
+}
+
+// checkBegun tells whether the folder of what is being written has nothing that a beginning does not write there: it would
+// be removed.
+func (f *folder) checkBegun() error {
+	entries, err := os.ReadDir(f.join(tempName))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != formatName {
+			return fmt.Errorf("%w: %s has %s and no %s", ErrForeign, f.path, filepath.Join(tempName, e.Name()), formatName)
 		}
 	}
 	return nil

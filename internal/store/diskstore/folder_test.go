@@ -84,6 +84,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 		want  error
 	}{
 		{"somebody else's", []string{"letter.txt", "dear"}, diskstore.ErrForeign},
+		{"somebody else's tmp", []string{"tmp/letter.txt", "dear"}, diskstore.ErrForeign},
 		{"somebody else's format.json", []string{"format.json", "[1]"}, diskstore.ErrForeign},
 		{"another program's format.json", []string{"format.json", `{"format":"minio","version":1}`}, diskstore.ErrForeign},
 		{"format.json lost", []string{"lock", "", "table.db", "x"}, diskstore.ErrForeign},
