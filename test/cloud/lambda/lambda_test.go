@@ -140,8 +140,8 @@ func TestOneProcessIsUsedAgain(t *testing.T) {
 
 // A function that works on after its answer stands still when it has asked for the next event, and goes on with it.
 func TestFrozenBetweenEvents(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "n") // goes away after the process
 	s := serve(t, Options{}, nil)
-	file := filepath.Join(t.TempDir(), "n")
 	read := func() string {
 		b, err := os.ReadFile(file)
 		if err != nil {
