@@ -73,9 +73,8 @@ func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64
 		if s.Begun() {
 			t.remove(sessionKey(s.ID), s.asRead()...)
 		}
-		if object := l.settle(&t, now, s.Repo, d, size, found, rows[1], own); s.Object != "" && object != s.Object {
-			l.bury(&t, now, tombstone{object: s.Object, multipart: true, bytes: size, why: why})
-		}
+		object := l.settle(&t, now, s.Repo, d, size, found, rows[1], own)
+		l.buryOwned(&t, now, s.named.without(object), size, why)
 		if len(t.ops) == 0 {
 			return nil
 		}

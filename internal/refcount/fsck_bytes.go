@@ -117,14 +117,13 @@ func (f *fsck) readRows(ctx context.Context) error {
 
 // own notes that a row owns bytes.
 func (f *fsck) own(k store.Key, r store.Row) {
-	object := strings.Clone(owned(k, r)) // a part of the row, which would be kept with it
-	if object == "" {
-		return
+	for _, object := range ownedBy(k, r) {
+		object = strings.Clone(object) // a part of the row, which would be kept with it
+		p := f.places[object]
+		p.owners++
+		p.want = r.Num(attrSize)
+		f.places[object] = p
 	}
-	p := f.places[object]
-	p.owners++
-	p.want = r.Num(attrSize)
-	f.places[object] = p
 }
 
 // unlisted tells whether the object of a blob or a visible manifest was not among those listed, or had another length.
@@ -220,7 +219,7 @@ func (f *fsck) judgeShared(ctx context.Context) error {
 			if kind, _ := kindOf(k); kind == kindLink && wanted[blobKey(oci.Digest(k.SK))] {
 				got.of[countOf{blobKey(oci.Digest(k.SK)), attrLinks}]++
 			}
-			if object := owned(k, r); object != "" {
+			for _, object := range ownedBy(k, r) {
 				if ks, ok := owners[object]; ok {
 					owners[object] = append(ks, k)
 				}
@@ -286,7 +285,7 @@ func (f *fsck) twoOwners(ctx context.Context, v view, object string, owners []st
 	if err := f.get(ctx, v, owners); err != nil {
 		return ft, err
 	}
-	owners = slices.DeleteFunc(slices.Clone(owners), func(k store.Key) bool { return owned(k, v[k]) != object })
+	owners = slices.DeleteFunc(slices.Clone(owners), func(k store.Key) bool { return !slices.Contains(ownedBy(k, v[k]), object) })
 	if len(owners) < 2 {
 		return ft, nil
 	}

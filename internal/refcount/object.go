@@ -2,7 +2,11 @@
 
 package refcount
 
-import "tare/internal/store"
+import (
+	"slices"
+
+	"tare/internal/store"
+)
 
 // ObjectOf returns the object of the store that a row keeps for good, "" for a row that keeps none: what a copy of a
 // registry has to hold besides its rows. Objects of uploads and tombstones are not among them; nobody was promised
@@ -17,15 +21,19 @@ func ObjectOf(it store.Item) string {
 	return ""
 }
 
-// owned names the bytes that a row owns (C1), "" for a row that owns none.
-func owned(k store.Key, r store.Row) string {
+// ownedBy names the bytes that a row owns (C1).
+func ownedBy(k store.Key, r store.Row) []string {
+	var objects []string
 	switch kind, rest := kindOf(k); kind {
-	case kindBlob, kindBody, kindSession:
-		return r.Text(attrObject)
+	case kindBlob, kindBody:
+		objects = []string{r.Text(attrObject)}
+	case kindSession:
+		all := sessionOwns(r).objects
+		objects = all[:]
 	case kindTombstone:
 		if r != nil {
-			return rest
+			objects = []string{rest}
 		}
 	}
-	return ""
+	return slices.DeleteFunc(objects, func(object string) bool { return object == "" })
 }

@@ -123,7 +123,7 @@ func TestRestartTakesAFreshObject(t *testing.T) {
 	w.must(err)
 	slow := s // an earlier request is still putting at its object
 	s.Object = w.NewObject()
-	s, err = w.Restart(ctx, s, slow.Object)
+	s, err = w.Write(ctx, s)
 	w.must(err)
 	w.audit()
 	w.must(w.store.Put(ctx, s.Object, strings.NewReader(big), int64(len(big))))

@@ -49,9 +49,15 @@ const (
 	attrTail      = "tail" // bytes: what came so far of an upload that is still small
 	attrMultipart = "mp"   // string: id of the multipart upload
 	attrParts     = "parts"
-	attrWhy       = "why"
-	attrSince     = "since"
-	attrSecret    = "secret"
+
+	attrTailObject = "tobj"  // string: object of the bytes that do not make a part
+	attrTailSize   = "tsize" // int: how many they are
+	attrNextTail   = "tnext" // string: object that may become attrTailObject
+	attrBurnt      = "burnt" // int: highest number of a part that was given to a request
+
+	attrWhy    = "why"
+	attrSince  = "since"
+	attrSecret = "secret"
 )
 
 // format is the version of every row written today. A reader understands older ones and refuses newer ones.

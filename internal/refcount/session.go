@@ -6,28 +6,38 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"tare/internal/oci"
 	"tare/internal/store"
 )
 
-// Session is an upload that has bytes. While it is open it owns its object.
+// Session is an upload that has bytes. While it is open it owns the objects that it names.
 type Session struct {
 	ID   string
 	Repo oci.Repository
-	// Tail is all that came, while that is little and no object was begun.
+	// Tail is what came last, while that is little and in no object.
 	Tail string
-	// Object is where the bytes are or will be; "" while Tail holds them.
+	// Object is where the bytes are or will be; "" while others hold them.
 	Object string
 	// Multipart and Parts are the object's multipart upload; "" where none was begun.
 	Multipart string
 	Parts     []store.Part
-	// Offset counts the bytes that came and that Hash, the state of the running hash, covers.
+	// Burnt is the highest number of a part that was given to a request. A number is given once.
+	Burnt int
+	// TailObject has the TailSize bytes between those of Parts and those of Tail: too few for a part. "" where there are none.
+	TailObject string
+	TailSize   int64
+	// NextTail is where a request writes what may become the TailObject, or wrote what did not.
+	NextTail string
+	// Offset counts the bytes that came: those of Parts, TailObject and Tail.
 	Offset int64
-	Hash   string
+	// Hash is the state of the running hash over the bytes of Parts.
+	Hash string
 
 	version string // token of the write that made this state
+	named   owned  // by the row
 }
 
 // States of a session row.
@@ -46,7 +56,13 @@ func readSession(id string, r store.Row) (Session, error) {
 		Offset:    r.Num(attrOffset),
 		Hash:      r.Text(attrHash),
 		version:   r.Text(attrVersion),
+
+		TailObject: r.Text(attrTailObject),
+		TailSize:   r.Num(attrTailSize),
+		NextTail:   r.Text(attrNextTail),
+		Burnt:      int(r.Num(attrBurnt)),
 	}
+	s.named = sessionOwns(r)
 	if parts := r.Text(attrParts); parts != "" {
 		if err := json.Unmarshal([]byte(parts), &s.Parts); err != nil {
 			return Session{}, &store.Error{Op: "read", Key: sessionKey(id).String(), Outcome: store.ErrCorrupt, Cause: err}
@@ -65,6 +81,15 @@ func (s Session) row(now time.Time, m Margins) (store.Row, error) {
 	}
 	if s.Tail != "" {
 		attrs = append(attrs, data(attrTail, s.Tail))
+	}
+	if s.TailObject != "" {
+		attrs = append(attrs, text(attrTailObject, s.TailObject), num(attrTailSize, s.TailSize))
+	}
+	if s.NextTail != "" {
+		attrs = append(attrs, text(attrNextTail, s.NextTail))
+	}
+	if s.Burnt > 0 {
+		attrs = append(attrs, num(attrBurnt, int64(s.Burnt)))
 	}
 	if len(s.Parts) > 0 {
 		b, err := json.Marshal(s.Parts)
@@ -108,36 +133,60 @@ func (s Session) asRead() []store.Cond {
 	return []store.Cond{is(attrState, stateOpen), is(attrVersion, s.version)}
 }
 
+// owned is what a session owns.
+type owned struct {
+	objects [3]string // Object, TailObject, NextTail; "" for none
+	tail    int64     // TailSize
+}
+
+func (s Session) owns() owned {
+	return owned{[3]string{s.Object, s.TailObject, s.NextTail}, s.TailSize}
+}
+
+func sessionOwns(r store.Row) owned {
+	return owned{[3]string{r.Text(attrObject), r.Text(attrTailObject), r.Text(attrNextTail)}, r.Num(attrTailSize)}
+}
+
+// without leaves out what is among objects.
+func (o owned) without(objects ...string) owned {
+	for i, object := range o.objects {
+		if slices.Contains(objects, object) {
+			o.objects[i] = ""
+		}
+	}
+	return o
+}
+
+// buryOwned hands what a session owned to tombstones. bytes and why are those of its Object.
+func (l *Ledger) buryOwned(t *txn, now time.Time, o owned, bytes int64, why string) {
+	if o.objects[0] != "" {
+		l.bury(t, now, tombstone{object: o.objects[0], multipart: true, bytes: bytes, why: why})
+	}
+	for i, object := range o.objects[1:] {
+		if object != "" {
+			l.bury(t, now, tombstone{object: object, bytes: [2]int64{o.tail, 0}[i], why: whyPiece})
+		}
+	}
+}
+
 // Write records what s has become, provided that its row is as it was read, and touches it. It returns the session
 // with the version of this write. A session that names an object names it from then on: no byte is written at a key
-// before Write has recorded it (C1). Refused, because another request was faster: BlobUploadInvalid.
+// before Write has recorded it (C1). An object that the row named, and s does not any more, goes to a tombstone in the
+// same transaction; it may still be written by an earlier request, so that s never names it again (C12). Refused, because
+// another request was faster: BlobUploadInvalid.
 func (l *Ledger) Write(ctx context.Context, s Session) (Session, error) {
-	return l.writeSession(ctx, s, "")
-}
-
-// Restart is Write for a session whose object may still be written by an earlier request: s names a fresh object and
-// the old one is buried, so that a late put of other bytes lands where nobody reads (C12).
-func (l *Ledger) Restart(ctx context.Context, s Session, old string) (Session, error) {
-	return l.writeSession(ctx, s, old)
-}
-
-// NewObject names an object that was never used before, for a session to write at.
-func (l *Ledger) NewObject() string { return l.newObject() }
-
-func (l *Ledger) writeSession(ctx context.Context, s Session, bury string) (Session, error) {
 	next := s
 	err := l.retry(ctx, func(now time.Time) error {
 		next = s
 		next.version = l.cfg.NewToken()
+		next.named = s.owns()
 		r, err := next.row(now, l.cfg.Margins)
 		if err != nil {
 			return err
 		}
 		var t txn
 		t.put(sessionKey(s.ID), r, s.asRead()...)
-		if bury != "" {
-			l.bury(&t, now, tombstone{object: bury, multipart: true, why: whyRestarted})
-		}
+		l.buryOwned(&t, now, s.named.without(next.named.objects[:]...), 0, whyRestarted)
 		return l.commit(ctx, now, &t)
 	})
 	if refused(err) != nil {
@@ -145,6 +194,9 @@ func (l *Ledger) writeSession(ctx context.Context, s Session, bury string) (Sess
 	}
 	return next, err
 }
+
+// NewObject names an object that was never used before, for a session to write at.
+func (l *Ledger) NewObject() string { return l.newObject() }
 
 // Discard ends an upload and hands its object to a tombstone. Its id stays closed until until, when no request can
 // carry it any more. Discarding an upload that has no row closes its id as well. Errors: BlobUploadUnknown when it was
@@ -159,9 +211,7 @@ func (l *Ledger) Discard(ctx context.Context, repo oci.Repository, id string, un
 		var t txn
 		t.put(k, row(k, text(attrState, stateClosed), text(attrRepo, string(repo)), text(attrVersion, l.cfg.NewToken()),
 			due(until.Add(l.cfg.Margins.MaxStep+2*l.cfg.Margins.Skew))), s.asRead()...)
-		if s.Object != "" {
-			l.bury(&t, now, tombstone{object: s.Object, multipart: true, bytes: s.Offset, why: whyCanceled})
-		}
+		l.buryOwned(&t, now, s.named, s.Offset-s.TailSize, whyCanceled)
 		return l.apply(ctx, now, &t)
 	})
 }
@@ -170,9 +220,7 @@ func (l *Ledger) Discard(ctx context.Context, repo oci.Repository, id string, un
 func (s *sweep) sweepSession(ctx context.Context, now time.Time, id string, r store.Row) error {
 	var t txn
 	t.remove(sessionKey(id), is(attrVersion, r.Text(attrVersion)), atMost(attrDue, now.UnixMilli()))
-	if object := r.Text(attrObject); object != "" {
-		s.l.bury(&t, now, tombstone{object: object, multipart: true, bytes: r.Num(attrOffset), why: whyExpired})
-	}
+	s.l.buryOwned(&t, now, sessionOwns(r), r.Num(attrOffset)-r.Num(attrTailSize), whyExpired)
 	if err := s.l.apply(ctx, now, &t); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ const (
 	whyCanceled  = "upload canceled"
 	whyExpired   = "upload expired"
 	whyRestarted = "upload began again"
+	whyPiece     = "piece of an upload"
 	whyOrphan    = "object without an owner"
 )
 

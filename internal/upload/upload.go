@@ -122,9 +122,8 @@ func (u *Uploads) take(ctx context.Context, s refcount.Session, offset int64, in
 		if err := u.admit(s, offset, in); err != nil {
 			return s, 0, err
 		}
-		next, old := u.plan(s, in)
 		turn := u.parts.Turn()
-		next, err := u.ledger.Restart(ctx, next, old)
+		next, err := u.ledger.Write(ctx, u.plan(s, in))
 		if s.Begun() || oci.CodeOf(err) != oci.BlobUploadInvalid {
 			return next, turn, err
 		}
@@ -154,21 +153,18 @@ func (u *Uploads) fits(size int64) error {
 	return nil
 }
 
-// plan says what the session becomes before the bytes of in are taken, and names the object that it gives up, "" for
-// none.
-func (u *Uploads) plan(s refcount.Session, in *incoming) (next refcount.Session, old string) {
-	next = s
+// plan says what the session becomes before the bytes of in are taken.
+func (u *Uploads) plan(s refcount.Session, in *incoming) refcount.Session {
 	switch {
 	case s.Multipart != "":
-		return next, ""
 	case u.inline(s, in):
-		next.Object = ""
-		next.Tail += string(in.lead)
-		next.Offset = int64(len(next.Tail))
+		s.Object = ""
+		s.Tail += string(in.lead)
+		s.Offset = int64(len(s.Tail))
 	default:
-		next.Object = u.ledger.NewObject()
+		s.Object = u.ledger.NewObject()
 	}
-	return next, s.Object
+	return s
 }
 
 // inline tells whether all that came, and in, fit the table.

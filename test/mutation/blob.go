@@ -72,8 +72,8 @@ func blobFaults() []fault {
 		},
 		{
 			name: "slower-upload-buries-nothing", invariant: "C1", file: finishFile,
-			from: "l.bury(&t, now, tombstone{object: s.Object, multipart: true, bytes: size, why: why})",
-			to:   "_ = why",
+			from: "l.buryOwned(&t, now, s.named.without(object), size, why)",
+			to:   "_, _ = object, why",
 			why:  "the object of the upload that came second is nobody's",
 		},
 		{

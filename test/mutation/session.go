@@ -31,7 +31,7 @@ func sessionFaults() []fault {
 		},
 		{
 			name: "expiry-buries-nothing", invariant: "C1", file: sessionFile,
-			from: "s.l.bury(&t, now, tombstone{object: object, multipart: true, bytes: r.Num(attrOffset), why: whyExpired})",
+			from: "s.l.buryOwned(&t, now, sessionOwns(r), r.Num(attrOffset)-r.Num(attrTailSize), whyExpired)",
 			to:   "_ = now",
 			why:  "the object of an upload that ended is nobody's",
 		},
@@ -43,7 +43,7 @@ func sessionFaults() []fault {
 		},
 		{
 			name: "restart-buries-nothing", invariant: "C1", file: sessionFile,
-			from: "l.bury(&t, now, tombstone{object: bury, multipart: true, why: whyRestarted})",
+			from: "l.buryOwned(&t, now, s.named.without(next.named.objects[:]...), 0, whyRestarted)",
 			to:   "_ = now",
 			why:  "the object that an upload gave up is nobody's",
 		},
