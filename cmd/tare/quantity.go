@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tare/internal/clock"
 )
 
 // size is a number of bytes, written as 512, 64KiB, 10MB or 1GiB.
@@ -57,21 +59,9 @@ type duration time.Duration
 
 // UnmarshalText reads a duration, which must not be negative.
 func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if days, ok := strings.CutSuffix(string(text), "d"); ok {
-		var n int64
-		if n, err = strconv.ParseInt(days, 10, 32); err == nil {
-			v = time.Duration(n) * 24 * time.Hour
-			if v/(24*time.Hour) != time.Duration(n) {
-				err = strconv.ErrRange
-			}
-		}
-	}
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is no duration, such as 90s, 12h or 14d", text)
-	}
+	v, err := clock.ParseDuration(string(text))
 	*d = duration(v)
-	return nil
+	return err
 }
 
 // wait writes how long something still takes, to the larger units.

@@ -94,7 +94,9 @@ func (x *exchange) failure(err error) *oci.Error {
 		return e
 	}
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	if x.r.Context().Err() != nil && (ended || x.status != 0) || x.status != 0 && connectionLost(err) {
+	// A canceled request is one whose client is gone; a deadline is the server's own.
+	gone := errors.Is(x.r.Context().Err(), context.Canceled)
+	if gone && (ended || x.status != 0) || x.status != 0 && connectionLost(err) {
 		return &oci.Error{Code: clientGone, Message: "the client went away", Cause: err}
 	}
 	var e *oci.Error

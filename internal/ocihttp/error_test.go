@@ -484,3 +484,24 @@ func TestHTTP2ClientLeaves(t *testing.T) {
 		t.Errorf("%s", log)
 	}
 }
+
+// A server that has a deadline for its answers says at it that this took too long: nobody went away. The bytes of an
+// upload, which go on without their client, end there, too.
+func TestOwnDeadline(t *testing.T) {
+	reg := newFake()
+	reg.before = func(ctx context.Context, _ string) { <-ctx.Done() }
+	h := ocihttp.New(reg, ocihttp.Options{})
+	for _, r := range []*http.Request{
+		httptest.NewRequest("HEAD", "/v2/a/manifests/v1", nil),
+		httptest.NewRequest("PATCH", "/v2/a/blobs/uploads/x", strings.NewReader("layer")),
+		httptest.NewRequest("PUT", "/v2/a/blobs/uploads/x?digest="+string(digestOf("layer", "")), strings.NewReader("layer")),
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r.WithContext(ctx))
+		cancel()
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: %d, Retry-After %q", r.Method, w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+}

@@ -87,7 +87,9 @@ func (h *Handler) writeUpload(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	up, err := h.reg.WriteUpload(x.uploadContext(), x.repo, x.target.ref, s.offset, &x.body, s.length)
+	ctx, end := x.uploadContext()
+	defer end()
+	up, err := h.reg.WriteUpload(ctx, x.repo, x.target.ref, s.offset, &x.body, s.length)
 	if err != nil {
 		return h.uploadError(x, err)
 	}
@@ -108,7 +110,9 @@ func (h *Handler) finishUpload(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.reg.FinishUpload(x.uploadContext(), x.repo, x.target.ref, d, s.offset, &x.body, s.length); err != nil {
+	ctx, end := x.uploadContext()
+	defer end()
+	if _, err := h.reg.FinishUpload(ctx, x.repo, x.target.ref, d, s.offset, &x.body, s.length); err != nil {
 		return h.uploadError(x, err)
 	}
 	return x.createdBlob(d)
@@ -122,8 +126,15 @@ func (h *Handler) cancelUpload(x *exchange) error {
 	return x.writeEmpty(http.StatusNoContent)
 }
 
-// uploadContext does not end when the client goes away: that ends the body, and what came of it is to be kept.
-func (x *exchange) uploadContext() context.Context { return context.WithoutCancel(x.r.Context()) }
+// uploadContext does not end when the client goes away: that ends the body, and what came of it is to be kept. It ends at
+// the deadline of a server that has one for its answers.
+func (x *exchange) uploadContext() (context.Context, context.CancelFunc) {
+	ctx := context.WithoutCancel(x.r.Context())
+	if deadline, ok := x.r.Context().Deadline(); ok {
+		return context.WithDeadline(ctx, deadline)
+	}
+	return ctx, func() {}
+}
 
 // chunk tells where the body belongs and how long it is, as the Registry takes it: -1 for what is not said.
 func (x *exchange) chunk() (span, error) {

@@ -172,13 +172,23 @@ func (u *Uploads) inline(s refcount.Session, in *incoming) bool {
 	return s.Multipart == "" && in.whole && len(s.Tail)+len(in.lead) <= u.ledger.InlineLimit()
 }
 
-// outlive returns a context for what has to be written although the request may be dead.
+// outlive returns a context for what has to be written although the request may be dead. Where the request had a
+// deadline, the write ends soon after it.
 func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	live, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return live, cancel
+	}
+	live, end := context.WithDeadline(live, deadline.Add(Overtime))
+	return live, func() { end(); cancel() }
 }
 
 // recordTimeout bounds the write that records what a dead request has brought.
 const recordTimeout = 30 * time.Second
+
+// Overtime is for how long after the deadline of its context a call may still record what a dead request has brought.
+const Overtime = 3 * time.Second
 
 // unknown is the error of an upload whose bytes are gone, as after a restore from a backup, which has none.
 func unknown(cause error) error {
