@@ -15,6 +15,14 @@ type Stack struct {
 	Routes    []Route
 	Rules     []Rule
 	Schedules []Schedule
+
+	Roles       []Role
+	Buckets     []Bucket
+	Tables      []Table
+	Permissions []Permission
+	Stages      []Stage
+	Logs        []LogGroup
+	Outputs     map[string]string // resolved; those whose condition does not hold are left out
 }
 
 // Function is an AWS::Lambda::Function with its EventInvokeConfig, if it has one.
@@ -28,6 +36,7 @@ type Function struct {
 	Memory      int               // MB; absent: 128
 	Environment map[string]string // resolved
 	Concurrency int               // ReservedConcurrentExecutions; 0: none is reserved
+	LogGroup    string            // name of the log group; absent: /aws/lambda/<name>
 	Invoke      Invoke
 }
 
@@ -50,6 +59,7 @@ type Rule struct {
 	ID       string
 	Pattern  json.RawMessage // EventPattern, resolved
 	Function string          // logical id
+	Dead     string          // ARN of the queue for events that could not be delivered; "": none
 }
 
 // Schedule is an AWS::Scheduler::Schedule with a function as its target.
@@ -58,6 +68,70 @@ type Schedule struct {
 	Expression string // rate(…) or cron(…)
 	Function   string // logical id
 	Input      string // the event, as it is sent
+	Role       string // logical id of the role by which it invokes
+	Dead       string // ARN of the queue for events that could not be delivered; "": none
 	Retries    int    // MaximumRetryAttempts of the schedule; absent: 185
 	Enabled    bool
+}
+
+// Role is an AWS::IAM::Role.
+type Role struct {
+	ID       string
+	Name     string
+	ARN      string
+	Trust    json.RawMessage // AssumeRolePolicyDocument
+	Policies []Policy        // inline ones, and those of AWS::IAM::Policy and AWS::IAM::ManagedPolicy that name the role
+}
+
+// Policy is a named policy document.
+type Policy struct {
+	Name     string
+	Document json.RawMessage
+}
+
+// Bucket is an AWS::S3::Bucket with its policy.
+type Bucket struct {
+	ID          string
+	Name        string
+	ARN         string
+	EventBridge bool            // it sends its events there
+	Versioned   bool            // VersioningConfiguration is Enabled
+	AbortDays   int             // AbortIncompleteMultipartUpload of an enabled lifecycle rule, in days; 0: never
+	Policy      json.RawMessage // PolicyDocument of its AWS::S3::BucketPolicy; nil: none
+}
+
+// Table is an AWS::DynamoDB::Table.
+type Table struct {
+	ID         string
+	Name       string
+	ARN        string
+	Definition json.RawMessage   // what CreateTable takes, with the name
+	HashKey    string            // attribute
+	IndexKeys  map[string]string // index to its hash key's attribute
+}
+
+// Permission is an AWS::Lambda::Permission: who may invoke a function beside roles.
+type Permission struct {
+	ID        string
+	Function  string // logical id
+	Action    string
+	Principal string // of a service
+	SourceARN string // "": any
+}
+
+// Stage is an AWS::ApiGatewayV2::Stage. A limit of 0 is the account's own.
+type Stage struct {
+	ID    string
+	Name  string
+	API   string // logical id
+	Burst int    // ThrottlingBurstLimit of the default route settings
+	Rate  float64
+}
+
+// LogGroup is an AWS::Logs::LogGroup.
+type LogGroup struct {
+	ID   string
+	Name string
+	ARN  string
+	Days int // RetentionInDays; 0: for ever
 }
