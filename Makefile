@@ -6,7 +6,13 @@ DATA    ?= ./data
 RIVALS  := $(CURDIR)/bin/rivals
 BENCH   ?=
 SOAK    ?=
-LINTER  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tare-lint/v2.15.0/golangci-lint
+CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+LINTER  := $(CACHE)/tare-lint/v2.15.0/golangci-lint
+DYNOXIDE_VERSION  := 3.2.0
+VERSITYGW_VERSION := 1.8.0
+DYNOXIDE  := $(CACHE)/tare-standins/dynoxide-$(DYNOXIDE_VERSION)/bin/dynoxide
+VERSITYGW := $(CACHE)/tare-standins/versitygw-$(VERSITYGW_VERSION)/versitygw
+STANDINS  := TARE_DYNOXIDE=$(DYNOXIDE) TARE_VERSITYGW=$(VERSITYGW)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # The race detector needs a C compiler. CI has one; a laptop without one still runs every test.
@@ -42,6 +48,7 @@ lint: $(LINTER) ## check style and the arrows between the rooms
 	$(LINTER) run
 	cd test/bench && $(LINTER) run
 	cd test/e2e && $(LINTER) run
+	cd test/integration && $(LINTER) run
 	cd test/soak && $(LINTER) run
 
 # Built once for each version, into the user's cache folder.
@@ -57,6 +64,22 @@ e2e: build ## install the clients that people use and drive them against bin/tar
 	test/e2e/install.sh
 	$(GO) -C test/e2e vet ./...
 	$(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
+
+.PHONY: integration
+integration: standins ## run the stores and the ledger against dynoxide and versitygw; RUN=regexp picks tests
+	$(GO) -C test/integration vet ./...
+	$(STANDINS) $(GO) -C test/integration test -count=1 -timeout 30m -run '$(RUN)' ./...
+
+.PHONY: standins
+standins: $(DYNOXIDE) $(VERSITYGW) ## install what stands in for AWS: dynoxide (with cargo) and versitygw
+
+# Built once for each version, into the user's cache folder.
+$(DYNOXIDE):
+	@command -v cargo >/dev/null || { echo "dynoxide, which stands in for DynamoDB, is built by Rust's cargo (1.88 or later), which is not there"; exit 1; }
+	cargo install dynoxide-rs --version $(DYNOXIDE_VERSION) --locked --no-default-features --features native-sqlite,http-server,cli --root $(@D)/..
+
+$(VERSITYGW):
+	GOBIN=$(@D) $(GO) install github.com/versity/versitygw/cmd/versitygw@v$(VERSITYGW_VERSION)
 
 .PHONY: soak
 soak: build ## kill bin/tare under load, cut its power, fill and break its disk, and look for losses; SOAK='-short -seed 7'
