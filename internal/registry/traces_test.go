@@ -12,10 +12,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"tare/internal/oci"
+	"tare/internal/refcount"
 	"tare/internal/registry"
 	"tare/internal/store/faultstore"
 )
@@ -88,6 +90,21 @@ func pushManifest(make func(*fixture) oci.ManifestPush) func(w *world, x *fixtur
 	}
 }
 
+func sweepOnce(w *world) error { return second(w.ledger.Sweep(w.t.Context(), refcount.SweepOptions{})) }
+
+// sweepAway sweeps when the undo window of a deletion now has ended, when its links are due, then its tombstones, and when
+// the history of its tags is over: nothing of it is left.
+func sweepAway(w *world) error {
+	m := refcount.DefaultMargins()
+	for _, wait := range []time.Duration{m.UndoWindow, m.Grace, 0, m.TombstoneDelay, m.History} {
+		w.clock.Advance(wait + time.Second)
+		if err := sweepOnce(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // operations are what the page of store calls shows.
 var operations = []operation{
 	{"HEAD a blob", "get 1", func(w *world, x *fixture) error { return second(w.ResolveBlob(w.t.Context(), repo, x.large)) }},
@@ -151,6 +168,11 @@ var operations = []operation{
 	{"DELETE a tag", "get 1, commit 1", func(w *world, _ *fixture) error { return w.DeleteTag(w.t.Context(), repo, "v1") }},
 	{"DELETE a manifest", "get 4, query 2, commit 1", func(w *world, x *fixture) error { return w.DeleteManifest(w.t.Context(), repo, x.image) }},
 	{"DELETE a blob", "get 1, commit 1", func(w *world, x *fixture) error { return w.DeleteBlob(w.t.Context(), repo, x.loose) }},
+	{"Sweep where nothing is due", "due 16", func(w *world, _ *fixture) error { return sweepOnce(w) }},
+	{"DELETE the only image, and sweep all of its repository away", "get 21, query 9, commit 15, due 160, delete 1", func(w *world, x *fixture) error {
+		return cmp.Or(w.DeleteManifest(w.t.Context(), repo, x.image), sweepAway(w))
+	}},
+
 	{"List tags", "query 1", func(w *world, _ *fixture) error {
 		_, _, err := w.Tags(w.t.Context(), repo, "", 100)
 		return err

@@ -88,8 +88,21 @@ func opName(k store.OpKind) string {
 	return "unknown"
 }
 
-// Format describes the call: its kind and what it is at, and on a line for each row the operation and the row of a
-// Commit or the row of a Get. name gives the names under which the keys of rows and objects appear.
+// hint says what an operation does to the index of due rows, as far as the operation tells: " due" where it writes a due
+// time, " undue" where it takes one away.
+func hint(op *store.Op) string {
+	due := func(a store.Attr) bool { return a.Name == store.AttrDue }
+	switch {
+	case slices.ContainsFunc(op.Row, due), slices.ContainsFunc(op.Set, due):
+		return " due"
+	case slices.Contains(op.Remove, store.AttrDue):
+		return " undue"
+	}
+	return ""
+}
+
+// Format describes the call: its kind and what it is at, and on a line for each row the operation, the row and the change
+// of the index of a Commit, or the row of a Get. name gives the names under which the keys of rows and objects appear.
 func (c Call) Format(name func(string) string) string {
 	var b strings.Builder
 	b.WriteString(c.Kind.String())
@@ -101,7 +114,7 @@ func (c Call) Format(name func(string) string) string {
 	case Commit:
 		for i := range c.Tx.Ops {
 			op := &c.Tx.Ops[i]
-			b.WriteString("\n\t" + opName(op.Kind) + " " + printable(name(op.Key.String())))
+			b.WriteString("\n\t" + opName(op.Kind) + " " + printable(name(op.Key.String())) + hint(op))
 		}
 	case Due:
 		b.WriteString(" " + strconv.Itoa(c.Shard))

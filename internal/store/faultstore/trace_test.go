@@ -27,12 +27,14 @@ func TestTrace(t *testing.T) {
 	_, _ = w.table.Get(ctx, theKey, other)
 	_, _ = w.table.Query(ctx, store.Query{PK: "p", Prefix: "a", Limit: 1})
 	_, _ = w.table.Due(ctx, 7, 1, store.DueKey{}, 1)
+	dated := []store.Attr{{Name: store.AttrDue, Value: store.Int(1)}, {Name: store.AttrShard, Value: store.Int(1)}}
 	both := store.Tx{Token: "one", Ops: []store.Op{
-		{Key: theKey, Kind: store.OpPut},
+		{Key: theKey, Kind: store.OpPut, Row: dated},
+		{Key: store.Key{PK: "p", SK: "c"}, Kind: store.OpUpdate, Remove: []string{store.AttrDue, store.AttrShard}},
 		{Key: other, Kind: store.OpCheck, If: []store.Cond{{Is: store.Absent}}},
 	}}
 	_ = w.table.Commit(ctx, both)
-	both.Token, both.Ops[0], both.Ops[1] = "two", store.Op{Key: theKey, Kind: store.OpDelete}, store.Op{Key: other, Kind: store.OpUpdate}
+	both.Token, both.Ops = "two", []store.Op{{Key: theKey, Kind: store.OpDelete}, {Key: other, Kind: store.OpUpdate, Set: dated}}
 	_ = w.table.Commit(ctx, both)
 	_ = w.table.Commit(ctx, store.Tx{Token: "three", Ops: []store.Op{
 		{Key: theKey, Kind: store.OpCheck, If: []store.Cond{{Is: store.Absent}}},
@@ -52,11 +54,12 @@ func TestTrace(t *testing.T) {
 query p <a>
 due 7
 commit [lose reply]: unknown outcome
-	put p <a>
+	put p <a> due
+	update p c undue
 	check "p b\x00"
 commit [contended]: unavailable: contended
 	delete p <a>
-	update "p b\x00"
+	update "p b\x00" due
 commit: conflict [0]
 	check p <a>
 scan
