@@ -70,6 +70,19 @@ integration: standins ## run the stores and the ledger against dynoxide and vers
 	$(GO) -C test/integration vet ./...
 	$(STANDINS) $(GO) -C test/integration test -count=1 -timeout 30m -run '$(RUN)' ./...
 
+# The simulator is a program beside ours: it is installed into the cache folder, and never linked nor kept here.
+IAM_ORACLE := $(CACHE)/tare-oracle/iam-simulate-0.1.173
+
+.PHONY: cloud-oracle
+cloud-oracle: ## compare our reading of IAM policies with an independent simulator; needs node
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(IAM_ORACLE)/node_modules; \
+	elif [ -n "$$CI" ]; then echo "node and npm are missing" >&2; exit 1; else echo "node and npm are missing: skipped"; fi
+	@if [ -d $(IAM_ORACLE)/node_modules ]; then TARE_IAM_ORACLE=$(IAM_ORACLE) $(GO) -C test/cloud test -count=1 -run Oracle -v ./policy; fi
+
+$(IAM_ORACLE)/node_modules:
+	mkdir -p $(IAM_ORACLE)
+	npm install --prefix $(IAM_ORACLE) --no-audit --no-fund --ignore-scripts @cloud-copilot/iam-simulate@0.1.173
+
 .PHONY: standins
 standins: $(DYNOXIDE) $(VERSITYGW) ## install what stands in for AWS: dynoxide (with cargo) and versitygw
 
