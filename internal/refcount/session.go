@@ -101,6 +101,22 @@ func (s Session) row(now time.Time, m Margins) (store.Row, error) {
 	return row(k, attrs...), nil
 }
 
+// maxParts is the most bytes of the list of parts in a row, which has room for what else a session says (store.MaxRow). It is
+// about 2,500 parts with the marks of S3.
+const maxParts = 320 << 10
+
+// TakesPart tells whether the row of s can list one part more.
+func (s Session) TakesPart() bool {
+	n := 0
+	for _, p := range s.Parts {
+		n += len(p.Mark) + partBesides
+	}
+	return n < maxParts
+}
+
+// partBesides is what the list has for a part, besides its mark: numbers of five and of eleven digits, and their names.
+const partBesides = len(`{"Number":10000,"Size":10000000000,"Mark":""},`)
+
 // Session reads an upload. A session that was never written is the zero Session with its id and repository, and open: a
 // POST writes nothing. Errors: BlobUploadUnknown for one that is closed or belongs to another repository.
 func (l *Ledger) Session(ctx context.Context, repo oci.Repository, id string) (Session, error) {

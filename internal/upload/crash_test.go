@@ -32,23 +32,26 @@ func finishRequest(content string, offset int64, data string, size int64) reques
 
 // stories are the uploads that are interrupted at each of their store calls.
 func stories() map[string][]request {
-	small, large := pattern(1, 30), pattern(2, 400)
+	small, short, large := pattern(1, 30), pattern(3, 90), pattern(2, 400)
 	push := func(content string, size int64) request {
 		return func(w *world, _ string) error {
 			return second(w.Push(w.t.Context(), repo, digest.FromString(content), body(content), size))
 		}
 	}
 	return map[string][]request{
-		"POST small":       {push(small, 30)},
-		"POST large":       {push(large, 400)},
-		"POST unknown":     {push(large, -1)},
-		"PUT small":        {finishRequest(small, -1, small, 30)},
-		"PUT large":        {finishRequest(large, -1, large, 400)},
-		"PUT unknown":      {finishRequest(large, -1, large, -1)},
-		"PATCH small":      {writeRequest(0, small, 30), finishRequest(small, -1, "", 0)},
-		"PATCH large":      {writeRequest(0, large, -1), finishRequest(large, -1, "", 0)},
-		"chunks small":     {writeRequest(0, small[:10], 10), writeRequest(10, small[10:20], 10), finishRequest(small, 20, small[20:], 10)},
-		"chunks large":     {writeRequest(0, large[:100], 100), writeRequest(100, large[100:300], -1), finishRequest(large, 300, large[300:], 100)},
+		"POST small":   {push(small, 30)},
+		"POST large":   {push(large, 400)},
+		"POST unknown": {push(large, -1)},
+		"PUT small":    {finishRequest(small, -1, small, 30)},
+		"PUT large":    {finishRequest(large, -1, large, 400)},
+		"PUT unknown":  {finishRequest(large, -1, large, -1)},
+		"PATCH small":  {writeRequest(0, small, 30), finishRequest(small, -1, "", 0)},
+		"PATCH large":  {writeRequest(0, large, -1), finishRequest(large, -1, "", 0)},
+		"chunks small": {writeRequest(0, small[:10], 10), writeRequest(10, small[10:20], 10), finishRequest(small, 20, small[20:], 10)},
+		"chunks large": {writeRequest(0, large[:100], 100), writeRequest(100, large[100:300], -1), finishRequest(large, 300, large[300:], 100)},
+		"chunks of less than a part": {writeRequest(0, large[:80], 80), writeRequest(80, large[80:160], -1),
+			writeRequest(160, large[160:240], 80), writeRequest(240, large[240:250], 10), finishRequest(large, 250, large[250:], 150)},
+		"less than a part": {writeRequest(0, short[:50], 50), writeRequest(50, short[50:80], 30), finishRequest(short, 80, short[80:], 10)},
 		"a tail, then PUT": {writeRequest(0, large[:20], 20), finishRequest(large, 20, large[20:], 380)},
 	}
 }
@@ -58,6 +61,8 @@ func contentOf(story string) string {
 	switch story {
 	case "POST small", "PUT small", "PATCH small", "chunks small":
 		return pattern(1, 30)
+	case "less than a part":
+		return pattern(3, 90)
 	}
 	return pattern(2, 400)
 }

@@ -66,7 +66,7 @@ func (u *Uploads) finish(ctx context.Context, t ticket, d oci.Digest, offset int
 		if err != nil || !s.Begun() {
 			return descriptor(d, int64(len(in.lead))), err
 		}
-	case offset > 0 || in.whole:
+	case offset > 0 || in.whole || u.gathers():
 		if s, err = u.ledger.Session(ctx, t.repo, t.row); err != nil {
 			return oci.Descriptor{}, err
 		}
@@ -105,6 +105,9 @@ func (u *Uploads) finishNothing(ctx context.Context, t ticket, d oci.Digest, off
 
 // finishObject brings the body to an object, together with what the session has, and makes that the blob.
 func (u *Uploads) finishObject(ctx context.Context, t ticket, s refcount.Session, d oci.Digest, offset int64, in *incoming) (oci.Descriptor, error) {
+	if u.gathers() {
+		return u.finishGathered(ctx, t, s, d, offset, in)
+	}
 	begun := u.clock.Now()
 	var turn int64
 	if s.Multipart != "" && in.empty() {
@@ -125,9 +128,16 @@ func (u *Uploads) finishObject(ctx context.Context, t ticket, s refcount.Session
 	} else {
 		size, right, err = u.assemble(ctx, s, turn, d, in, begun)
 	}
+	return u.conclude(ctx, t, s, d, size, right, err)
+}
+
+// conclude makes the session's object, of which size, right and err are told, the blob d.
+func (u *Uploads) conclude(ctx context.Context, t ticket, s refcount.Session, d oci.Digest, size int64, right bool, err error) (oci.Descriptor, error) {
 	switch {
 	case err != nil:
 		return oci.Descriptor{}, err
+	case !right && t.id == "" && !s.Begun():
+		return oci.Descriptor{}, errDigest(d)
 	case !right:
 		return u.reject(ctx, t, d)
 	}

@@ -10,6 +10,7 @@ import (
 	"hash"
 
 	"tare/internal/oci"
+	"tare/internal/refcount"
 )
 
 // newHash returns the hash of d's algorithm.
@@ -61,4 +62,12 @@ func unmarshal(state string) hash.Hash {
 		return nil
 	}
 	return h
+}
+
+// runningHash is the hash over the bytes of the parts of s, nil where it is not known.
+func runningHash(s refcount.Session) hash.Hash {
+	if s.Multipart == "" {
+		return sha256.New()
+	}
+	return unmarshal(s.Hash)
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package upload takes blobs in: the ids of uploads, their sessions, parts and hashes, and the finish that makes a blob
-// of them. Bytes are streamed; what is held in memory is at most one small blob a request.
+// of them. Bytes are streamed; what is held in memory is at most one small blob a request, or two parts where the store
+// wants parts of a least size.
 //
 // Where the bytes of an upload are depends on how many came. While they fit the ledger's InlineLimit they are a part of
 // the session's row, its tail. A larger upload has an object, which the row names before the first byte is written (C1):
-// put in one piece where one request brings all of it and says how much that is, put together from parts otherwise. A
-// session is in one of these states, and [Uploads.plan] knows all ways between them:
+// put in one piece where one request brings all of it and says how much that is, put together from parts otherwise. Where
+// parts may have any size, a session is in one of these states, and [Uploads.plan] knows all ways between them (where they
+// may not, see gather.go):
 //
 //	nothing   no row: a POST writes none
 //	tail      all bytes are in Tail
@@ -41,9 +43,11 @@ type Uploads struct {
 	objects store.Objects
 	parts   store.Multipart
 	clock   clock.Clock
+	least   int64 // of a part
 	opts    Options
 	secret  atomic.Pointer[[]byte] // the key of ids, once it was asked for
 	buffers sync.Pool              // *[]byte of bufferSize
+	pieces  sync.Pool              // *[]byte of pieceSize
 }
 
 // Options are what a deployment decides. The zero value accepts everything.
@@ -66,25 +70,27 @@ type Options struct {
 	Random io.Reader
 }
 
-// New returns uploads that end in l's blobs. The error says that parts cannot be used: each request stores its bytes as
-// one part of the size that it happens to have, so that a store which wants parts of a least size is refused.
+// New returns uploads that end in l's blobs. Where parts have a least size, a request holds at most two such parts in
+// memory. The error says that l keeps blobs in its table that are larger than that least size.
 func New(l *refcount.Ledger, objects store.Objects, parts store.Multipart, c clock.Clock, o Options) (*Uploads, error) {
-	if least := parts.MinPart(); least > 0 {
-		return nil, fmt.Errorf("upload: the store takes parts of at least %d bytes", least)
+	least := parts.MinPart()
+	if least > 0 && int64(l.InlineLimit()) >= least {
+		return nil, fmt.Errorf("upload: the store takes parts of at least %d bytes, and the table would keep %d", least, l.InlineLimit())
 	}
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
-	u := &Uploads{ledger: l, objects: objects, parts: parts, clock: c, opts: o}
+	u := &Uploads{ledger: l, objects: objects, parts: parts, clock: c, least: least, opts: o}
 	size := max(l.InlineLimit()+1, minBuffer)
 	u.buffers.New = func() any { b := make([]byte, size); return &b }
+	u.pieces.New = func() any { b := make([]byte, u.pieceSize()); return &b }
 	return u, nil
 }
 
 // Start returns a new upload. It writes nothing.
 func (u *Uploads) Start(ctx context.Context, repo oci.Repository) (oci.Upload, error) {
 	t, err := u.issue(ctx, repo)
-	return oci.Upload{ID: t.id}, err
+	return u.at(t.id, 0), err
 }
 
 // Resume tells how far an upload has come. Errors: BlobUploadUnknown.
@@ -94,7 +100,12 @@ func (u *Uploads) Resume(ctx context.Context, repo oci.Repository, id string) (o
 		return oci.Upload{}, err
 	}
 	s, err := u.ledger.Session(ctx, repo, t.row)
-	return oci.Upload{ID: id, Offset: s.Offset}, err
+	return u.at(id, s.Offset), err
+}
+
+// at describes an upload.
+func (u *Uploads) at(id string, offset int64) oci.Upload {
+	return oci.Upload{ID: id, Offset: offset, MinChunk: u.minChunk()}
 }
 
 // Cancel gives an upload up, whether or not it has bytes. Its id stays unknown from then on. Errors: BlobUploadUnknown.
@@ -169,7 +180,7 @@ func (u *Uploads) plan(s refcount.Session, in *incoming) refcount.Session {
 
 // inline tells whether all that came, and in, fit the table.
 func (u *Uploads) inline(s refcount.Session, in *incoming) bool {
-	return s.Multipart == "" && in.whole && len(s.Tail)+len(in.lead) <= u.ledger.InlineLimit()
+	return s.Multipart == "" && s.TailObject == "" && in.whole && len(s.Tail)+len(in.lead) <= u.ledger.InlineLimit()
 }
 
 // outlive returns a context for what has to be written although the request may be dead. Where the request had a

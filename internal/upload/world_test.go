@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,8 +29,12 @@ import (
 
 const (
 	repo   = oci.Repository("team/app")
-	inline = 64 // InlineLimit
+	inline = 64  // InlineLimit
+	least  = 100 // of a part, in worlds where parts have a least size
 )
+
+// gathered is the test whose worlds have a store with parts of a least size.
+const gathered = "TestGathered"
 
 // world is uploads on a store in memory, with a process that can be killed and started again.
 type world struct {
@@ -46,7 +51,11 @@ type world struct {
 func newWorld(t *testing.T, opts upload.Options) *world {
 	t.Helper()
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	w := &world{t: t, store: memstore.New(clk, memstore.Options{}), clock: clk, opts: opts, tokens: seededTokens(1)}
+	kept := memstore.Options{}
+	if strings.HasPrefix(t.Name(), gathered+"/") {
+		kept.MinPart = least
+	}
+	w := &world{t: t, store: memstore.New(clk, kept), clock: clk, opts: opts, tokens: seededTokens(1)}
 	w.start(nil)
 	return w
 }
@@ -95,7 +104,7 @@ func (w *world) id() string {
 	w.t.Helper()
 	up, err := w.Start(w.t.Context(), repo)
 	w.must(err)
-	if up.Offset != 0 || up.MinChunk != 0 {
+	if up.Offset != 0 || up.MinChunk != (w.store.MinPart()+1)/2 {
 		w.t.Fatalf("a new upload is %+v", up)
 	}
 	return up.ID

@@ -18,7 +18,7 @@ import (
 // commit before its bytes and one after. An empty one changes nothing.
 //
 // What came of a body that breaks off is kept for a resume, as far as the store kept it. Of one that has more bytes than
-// announced nothing is.
+// announced nothing is, but for pieces that were stored before that came out.
 func (u *Uploads) Write(ctx context.Context, repo oci.Repository, id string, offset int64, body io.Reader, size int64) (oci.Upload, error) {
 	t, err := u.check(ctx, repo, id)
 	if err != nil {
@@ -26,16 +26,21 @@ func (u *Uploads) Write(ctx context.Context, repo oci.Repository, id string, off
 	}
 	in, err := u.accept(body, size)
 	if err != nil {
-		return oci.Upload{ID: id}, err
+		return u.at(id, 0), err
 	}
 	defer in.release()
 	s, err := u.write(ctx, t, offset, in)
-	return oci.Upload{ID: id, Offset: s.Offset}, err
+	return u.at(id, s.Offset), err
 }
 
 func (u *Uploads) write(ctx context.Context, t ticket, offset int64, in *incoming) (s refcount.Session, err error) {
+	if in.err != nil {
+		var done context.CancelFunc
+		ctx, done = outlive(ctx)
+		defer done()
+	}
 	s = t.unwritten()
-	if offset > 0 || in.empty() {
+	if offset > 0 || in.empty() || u.gathers() && !u.brief(s, in) {
 		if s, err = u.ledger.Session(ctx, t.repo, t.row); err != nil {
 			return s, err
 		}
@@ -46,10 +51,8 @@ func (u *Uploads) write(ctx context.Context, t ticket, offset int64, in *incomin
 		}
 		return s, in.err
 	}
-	if in.err != nil {
-		var done context.CancelFunc
-		ctx, done = outlive(ctx)
-		defer done()
+	if u.gathers() {
+		return u.writeGathered(ctx, t, s, offset, in)
 	}
 	begun := u.clock.Now()
 	s, turn, err := u.take(ctx, s, offset, in)
