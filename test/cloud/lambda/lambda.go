@@ -58,8 +58,9 @@ type Function struct {
 	Timeout     time.Duration
 	Memory      int // MB
 	Environment map[string]string
-	Concurrency int // reserved; 0: whatever the account has
-	Retries     int // MaximumRetryAttempts of asynchronous invocations
+	Credentials map[string]string // of its role; reserved variables
+	Concurrency int               // reserved; 0: whatever the account has
+	Retries     int               // MaximumRetryAttempts of asynchronous invocations
 	Age         time.Duration
 	OnFailure   string // where events go that were given up; "": nowhere
 }
@@ -257,6 +258,7 @@ func (s *Service) environment(f Function, folder, runtimeAPI, stream string) []s
 	}
 	maps.Copy(all, s.options.Common)
 	maps.Copy(all, f.Environment)
+	maps.Copy(all, f.Credentials)
 	maps.Copy(all, map[string]string{
 		"_HANDLER":                        "bootstrap",
 		"AWS_REGION":                      s.options.Region,

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"tare/test/cloud/events"
+	"tare/test/standin"
+)
+
+// startTable starts the stand-in of DynamoDB, makes the table, and returns the address that functions are given. What
+// stands between them and it, from front to back: the judge, and the faults.
+func (d *Deployment) startTable(ctx context.Context) (string, error) {
+	if len(d.stack.Tables) != 1 {
+		return "", fmt.Errorf("the stack has %d tables", len(d.stack.Tables))
+	}
+	folder := filepath.Join(d.options.Data, "dynamodb")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", err
+	}
+	engine, err := standin.StartDynamoDB(ctx, d.options.DynamoDB, folder)
+	if err != nil {
+		return "", err
+	}
+	d.closing(engine.Stop)
+	if err := createTable(ctx, engine.URL, d.stack.Tables[0].Definition); err != nil {
+		return "", err
+	}
+	if d.Table, err = standin.StartProxy(engine.URL); err != nil {
+		return "", err
+	}
+	d.closing(func() error { d.Table.Close(); return nil })
+	var plans []standin.Plan
+	if d.options.Overlap > 0 {
+		plans = append(plans, standin.Overlap(d.options.Overlap))
+	}
+	if d.options.Faults != nil {
+		plans = append(plans, d.options.Faults)
+	}
+	if len(plans) > 0 {
+		d.Table.Use(standin.First(plans...))
+	}
+	if d.options.Judge == nil {
+		return d.Table.URL, nil
+	}
+	next, err := forward(d.Table.URL)
+	if err != nil {
+		return "", err
+	}
+	address, err := d.serve("127.0.0.1:0", d.options.Judge.DynamoDB(next))
+	return "http://" + address, err
+}
+
+// startBucket starts the stand-in of S3, makes the bucket, and returns the address that functions are given, which is
+// also in the URLs that they sign. What stands before it: the judge, the bucket's events, and the faults.
+func (d *Deployment) startBucket(ctx context.Context) (string, error) {
+	if len(d.stack.Buckets) != 1 {
+		return "", fmt.Errorf("the stack has %d buckets", len(d.stack.Buckets))
+	}
+	folder := filepath.Join(d.options.Data, "s3")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", err
+	}
+	engine, err := standin.StartS3(ctx, d.options.S3, folder)
+	if err != nil {
+		return "", err
+	}
+	d.closing(engine.Stop)
+	bucket := d.stack.Buckets[0]
+	if err := createBucket(ctx, engine.URL, bucket.Name); err != nil {
+		return "", err
+	}
+	if d.Objects, err = standin.StartProxy(engine.URL); err != nil {
+		return "", err
+	}
+	d.closing(func() error { d.Objects.Close(); return nil })
+	front, err := forward(d.Objects.URL)
+	if err != nil {
+		return "", err
+	}
+	if bucket.EventBridge {
+		if front, err = events.NewBucket(d.Objects.URL, d.Bus, standin.Region, Account); err != nil {
+			return "", err
+		}
+	}
+	if d.options.Judge != nil {
+		front = d.options.Judge.S3(front)
+	}
+	// A client keeps its credentials when it is led to the same host name, which on AWS S3 does not have.
+	host := "127.0.0.1"
+	if runtime.GOOS == "linux" {
+		host = "127.0.0.2"
+	}
+	address, err := d.serve(host+":0", front)
+	return "http://" + address, err
+}
+
+// forward is a proxy that keeps the host, which is signed.
+func forward(target string) (http.Handler, error) {
+	to, err := url.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host
+			r.Out.URL.RawQuery = r.In.URL.RawQuery
+		},
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
+		FlushInterval: -1,
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}, nil
+}
+
+// createTable makes the table, unless it is there from an earlier deployment.
+func createTable(ctx context.Context, engine string, definition []byte) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, engine, bytes.NewReader(definition))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("X-Amz-Target", "DynamoDB_20120810.CreateTable")
+	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	return send(ctx, r, definition, "dynamodb", "ResourceInUseException")
+}
+
+func createBucket(ctx context.Context, engine, name string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, engine+"/"+name, nil)
+	if err != nil {
+		return err
+	}
+	return send(ctx, r, nil, "s3", "BucketAlreadyOwnedByYou")
+}
+
+// send signs a request and sends it. An answer that names what is there already is none to complain of.
+func send(ctx context.Context, r *http.Request, body []byte, service, there string) error {
+	if err := sign(ctx, r, body, service, owner); err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK && !bytes.Contains(answer, []byte(there)) {
+		return errors.New(response.Status + ": " + string(answer))
+	}
+	return nil
+}
