@@ -53,7 +53,7 @@ func set(k store.Key, attr string, v store.Value) store.Op {
 }
 
 func unset(k store.Key, attrs ...string) store.Op {
-	return store.Op{Key: k, Kind: store.OpUpdate, Remove: attrs}
+	return store.Op{Key: k, Kind: store.OpUpdate, Remove: attrs, If: []store.Cond{{Is: store.Present}}}
 }
 
 // damaged is a registry that is about to be damaged.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"tare/internal/oci"
 	"tare/internal/store"
@@ -24,7 +26,18 @@ func (r *Registry) Repositories(ctx context.Context, last string, n int, keep fu
 }
 
 // clip shortens a position that is longer than any name to one that lies between the same two names.
-func clip(last string, longest int) string { return last[:min(len(last), longest+1)] }
+func clip(last string, longest int) string { return spell(last[:min(len(last), longest+1)]) }
+
+// spell returns a position that lies between the same two names and is UTF-8, as those of a table are. Names are ASCII:
+// what is not sorts after all that go on otherwise at its place, as the last of all characters does.
+func spell(last string) string {
+	for i, r := range last {
+		if r == utf8.RuneError && !strings.HasPrefix(last[i:], string(utf8.RuneError)) {
+			return last[:i] + string(utf8.MaxRune)
+		}
+	}
+	return last
+}
 
 // referrersRoom is what is kept free in a page of referrers for the index around them, and a comma after each.
 const referrersRoom = 64 << 10
@@ -37,7 +50,7 @@ func (r *Registry) Referrers(ctx context.Context, repo oci.Repository, d oci.Dig
 	if len(last) > maxPosition {
 		return nil, "", oci.Errorf(oci.PaginationInvalid, "this is no position in a list of referrers")
 	}
-	rows, next, err := r.ledger.Referrers(ctx, repo, d, artifactType, last, oci.MaxReferrers-referrersRoom)
+	rows, next, err := r.ledger.Referrers(ctx, repo, d, artifactType, spell(last), oci.MaxReferrers-referrersRoom)
 	if err != nil {
 		return nil, "", translate(err)
 	}

@@ -207,7 +207,7 @@ func FuzzPositions(f *testing.F) {
 			return digests
 		}
 	}
-	for _, last := range []string{"", "v1", "v1\x00", "team/app", "\xff", "\x00", "#", "0000000000000000#", "ffffffffffffffff#sha256:ff", strings.Repeat("f", 300), string(d)} {
+	for _, last := range []string{"", "v1", "v1\x00", "team/app", "\xff", "v\xc3", "v1\xff1", strings.Repeat("é", 100), "v\ufffd", "\x00", "#", "0000000000000000#", "ffffffffffffffff#sha256:ff", strings.Repeat("f", 300), string(d)} {
 		f.Add(last, "v")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {

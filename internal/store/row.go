@@ -5,9 +5,10 @@ package store
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
-// Key addresses a row: PK names its partition, SK its place in the partition's order (byte by byte).
+// Key addresses a row: PK names its partition, SK its place in the partition's order (byte by byte). Both are UTF-8.
 type Key struct{ PK, SK string }
 
 func (k Key) String() string { return k.PK + " " + k.SK }
@@ -37,7 +38,7 @@ type Value struct {
 	s    string // string and bytes
 }
 
-// String makes a string value.
+// String makes a string value. Tables take UTF-8 only.
 func String(s string) Value { return Value{kind: KindString, s: s} }
 
 // Int makes an integer value.
@@ -67,6 +68,11 @@ func (v Value) size() int {
 type Attr struct {
 	Name  string
 	Value Value
+}
+
+// isText tells whether the name, and a value that is a string, are UTF-8.
+func (a Attr) isText() bool {
+	return utf8.ValidString(a.Name) && (a.Value.kind != KindString || utf8.ValidString(a.Value.s))
 }
 
 // The attributes that the index of [Table.Due] is made of. A row is in the index while it has both.

@@ -4,9 +4,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Limits of every Table, those of DynamoDB (developer guide, read 2026-11).
@@ -40,10 +42,10 @@ type Table interface {
 	// would begin with one is a *DamagedRow.
 	Query(ctx context.Context, q Query) (Page, error)
 
-	// Due reads a page of the index: the keys of rows in shard whose AttrDue is at most until, by due time, then by
-	// key, after the given position (the zero DueKey: from the start), 1 to MaxLimit of them. The index may lag behind
-	// the table and show what is no more; it shows every due row in the end. It is a place to look, never a
-	// permission to act.
+	// Due reads a page of the index: the keys of rows in shard whose AttrDue is at most until, by due time, and at one
+	// time in an order of the store's own, after a position that a page had (the zero DueKey: from the start), 1 to
+	// MaxLimit of them. A page that has fewer is the last. The index may lag behind the table and show what is no more; it
+	// shows every due row in the end. It is a place to look, never a permission to act.
 	Due(ctx context.Context, shard int, until int64, after DueKey, limit int) ([]DueKey, error)
 
 	// Commit applies a transaction, all of it or nothing, at one moment between call and answer.
@@ -54,6 +56,9 @@ type Table interface {
 	// ErrUnknownOutcome when it may have been applied, or may be until tx.Before. After the last one, the same Tx
 	// with the same token may be sent again. A canceled context gives the context's error before the transaction
 	// is sent, and ErrUnknownOutcome after.
+	//
+	// All but nil speak of this call. Where an earlier call's outcome is unknown, a table behind a network may still apply
+	// that one after it has refused this one (A9), and after tx.Before it does not ask whether it did: ErrExpired.
 	Commit(ctx context.Context, tx Tx) error
 }
 
@@ -107,7 +112,7 @@ type OpKind uint8
 // The operations.
 const (
 	OpPut    OpKind = 1 + iota // the row becomes Row, whatever it was
-	OpUpdate                   // Add, Set and Remove change the row; it is made if it is absent: condition on it
+	OpUpdate                   // Add, Set and Remove change the row; Add and Set make one that is absent: condition on it
 	OpDelete                   // the row goes; an absent one is no error
 	OpCheck                    // only the conditions
 )
@@ -119,7 +124,7 @@ type Op struct {
 	Row    Row      // OpPut
 	Set    []Attr   // OpUpdate: no zero Values
 	Add    []Attr   // OpUpdate: integers, added to what is there; an absent attribute counts as 0
-	Remove []string // OpUpdate
+	Remove []string // OpUpdate; with neither Set nor Add, a condition must want the row or an attribute of it
 	If     []Cond
 }
 
@@ -155,8 +160,8 @@ func (tx Tx) Validate() error {
 	if len(tx.Ops) == 0 || len(tx.Ops) > MaxOps {
 		return invalid(Key{}, "%d operations, not 1 to %d", len(tx.Ops), MaxOps)
 	}
-	if tx.Token == "" || len(tx.Token) > MaxToken {
-		return invalid(Key{}, "a token of %d bytes, not 1 to %d", len(tx.Token), MaxToken)
+	if tx.Token == "" || len(tx.Token) > MaxToken || !utf8.ValidString(tx.Token) {
+		return invalid(Key{}, "a token of %d bytes, not 1 to %d of UTF-8", len(tx.Token), MaxToken)
 	}
 	total := 0
 	seen := make(map[Key]struct{}, len(tx.Ops))
@@ -203,6 +208,9 @@ func (q Query) Validate() error {
 		return &Error{Op: "query", Key: q.PK, Outcome: ErrInvalid, Cause: fmt.Errorf("key parts of %d, %d and %d bytes, not 1 to %d, to %d and to %d",
 			len(q.PK), len(q.Prefix), len(q.After), MaxPK, MaxSK, MaxSK)}
 	}
+	if !utf8.ValidString(q.PK) || !utf8.ValidString(q.Prefix) || !utf8.ValidString(q.After) {
+		return &Error{Op: "query", Key: q.PK, Outcome: ErrInvalid, Cause: errNoText}
+	}
 	return ValidateLimit("query", q.Limit)
 }
 
@@ -215,9 +223,15 @@ func ValidateLimit(op string, limit int) error {
 	return nil
 }
 
+// errNoText: DynamoDB's strings, which keys and names are, are UTF-8.
+var errNoText = errors.New("a key, a name or a text that is not UTF-8")
+
 func (k Key) valid() error {
 	if k.PK == "" || len(k.PK) > MaxPK || k.SK == "" || len(k.SK) > MaxSK {
 		return fmt.Errorf("key parts of %d and %d bytes, not 1 to %d and 1 to %d", len(k.PK), len(k.SK), MaxPK, MaxSK)
+	}
+	if !utf8.ValidString(k.PK) || !utf8.ValidString(k.SK) {
+		return errNoText
 	}
 	return nil
 }
@@ -228,11 +242,17 @@ func (op *Op) valid() error {
 		if !c.valid() {
 			return fmt.Errorf("a condition on %q that compares nothing", c.Attr)
 		}
+		if !(Attr{c.Attr, c.Value}).isText() {
+			return errNoText
+		}
 	}
 	for _, list := range [][]Attr{op.Row, op.Set, op.Add} {
 		for _, a := range list {
 			if (a.Name == AttrDue || a.Name == AttrShard) && a.Value.kind != KindInt {
 				return fmt.Errorf("attribute %q is made of something else than an integer", a.Name)
+			}
+			if !a.isText() {
+				return errNoText
 			}
 		}
 	}
@@ -262,9 +282,17 @@ func (op *Op) valid() error {
 	return nil
 }
 
-// validUpdate checks that an update names each attribute once and adds integers only.
+// validUpdate checks that an update names each attribute once, adds integers only, and removes only from rows that are
+// there.
 func (op *Op) validUpdate() error {
+	// DynamoDB makes no row where it only removes; whether one would be made must not depend on the store.
+	if len(op.Set)+len(op.Add) == 0 && !slices.ContainsFunc(op.If, func(c Cond) bool { return c.Is != Absent }) {
+		return fmt.Errorf("an update that only removes, of a row that need not be there")
+	}
 	names := slices.Clone(op.Remove)
+	if slices.ContainsFunc(names, func(name string) bool { return !utf8.ValidString(name) }) {
+		return errNoText
+	}
 	for _, a := range op.Set {
 		if a.Value.kind == 0 {
 			return fmt.Errorf("attribute %q set to nothing", a.Name)

@@ -194,6 +194,10 @@ func TestValidate(t *testing.T) {
 		"an unknown comparison":    tx(store.Op{Key: k, Kind: store.OpCheck, If: []store.Cond{{"n", store.GreaterEqual + 1, store.Int(1)}}}),
 		"a due time that is text":  tx(put(k, text(store.AttrDue, "1"))),
 		"a shard set to bytes":     tx(store.Op{Key: k, Kind: store.OpUpdate, Set: []store.Attr{raw(store.AttrShard, "1")}}),
+		"a key that is no UTF-8":   tx(put(store.Key{PK: "p", SK: "\xff"})),
+		"a text that is no UTF-8":  tx(put(k, text("a", "\xff"))),
+		"a token that is no UTF-8": {Ops: []store.Op{put(k)}, Token: "\xff"},
+		"a blind removal":          tx(store.Op{Key: k, Kind: store.OpUpdate, Remove: []string{"a"}}),
 		"an update of nothing":     tx(store.Op{Key: k, Kind: store.OpUpdate}),
 		"an attribute added twice": tx(store.Op{Key: k, Kind: store.OpUpdate, Add: []store.Attr{num("a", 1), num("a", 1)}}),
 	}

@@ -44,7 +44,7 @@ func damages() map[string]func(*world) {
 		"too many tags":       add(manifest, "tags", 1),
 		"too few tags":        add(manifest, "tags", -1),
 		"no due": write(store.Op{Key: store.Key{PK: "l#" + string(repo), SK: string(digest.FromString(large))}, Kind: store.OpUpdate,
-			Remove: []string{"due"}}),
+			Remove: []string{"due"}, If: []store.Cond{{Is: store.Present}}}),
 		"no reverse row":      write(store.Op{Key: reverse, Kind: store.OpDelete}),
 		"a reverse row more":  write(store.Op{Key: store.Key{PK: reverse.PK, SK: string(d) + "#v7"}, Kind: store.OpPut}),
 		"no repository's row": write(store.Op{Key: store.Key{PK: "n", SK: string(repo)}, Kind: store.OpDelete}),

@@ -46,7 +46,7 @@ func TestStaleIndex(t *testing.T) {
 	w.want("commit", w.table.Commit(t.Context(), store.Tx{Token: "2", Ops: []store.Op{
 		{Key: store.Key{PK: "p", SK: "seen"}, Kind: store.OpDelete},
 		{Key: store.Key{PK: "p", SK: "a"}, Kind: store.OpUpdate, Set: []store.Attr{{Name: store.AttrDue, Value: store.Int(25)}}},
-		{Key: store.Key{PK: "p", SK: "b"}, Kind: store.OpUpdate, Remove: []string{store.AttrDue}},
+		{Key: store.Key{PK: "p", SK: "b"}, Kind: store.OpUpdate, Remove: []string{store.AttrDue}, If: []store.Cond{{Is: store.Present}}},
 	}}), nil)
 	due(faultstore.Pass, 100, store.DueKey{}, 10, at("a", 25), at("c", 30))
 	due(faultstore.IndexGhosts, 100, store.DueKey{}, 10, at("seen", 5), at("a", 10), at("b", 20), at("a", 25), at("c", 30))

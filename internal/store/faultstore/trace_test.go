@@ -30,7 +30,7 @@ func TestTrace(t *testing.T) {
 	dated := []store.Attr{{Name: store.AttrDue, Value: store.Int(1)}, {Name: store.AttrShard, Value: store.Int(1)}}
 	both := store.Tx{Token: "one", Ops: []store.Op{
 		{Key: theKey, Kind: store.OpPut, Row: dated},
-		{Key: store.Key{PK: "p", SK: "c"}, Kind: store.OpUpdate, Remove: []string{store.AttrDue, store.AttrShard}},
+		{Key: store.Key{PK: "p", SK: "c"}, Kind: store.OpUpdate, Add: []store.Attr{{Name: "n", Value: store.Int(1)}}, Remove: []string{store.AttrDue, store.AttrShard}},
 		{Key: other, Kind: store.OpCheck, If: []store.Cond{{Is: store.Absent}}},
 	}}
 	_ = w.table.Commit(ctx, both)

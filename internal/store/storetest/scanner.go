@@ -56,7 +56,7 @@ var scanTests = []tableTest{
 	}},
 	{"EveryRowOnce", func(t *table) {
 		want := make(map[store.Key]store.Row)
-		for i, pk := range []string{"p", "p\x00", "o\xff", "p\xff", "q", "pa", "\x00", "\xff\xff"} {
+		for i, pk := range []string{"p", "p\x00", "o\U0010ffff", "p\U0010ffff", "q", "pa", "\x00", "\U0010ffff\U0010ffff"} {
 			var ops []store.Op
 			for j, sk := range trickySKs {
 				k := key(pk, sk)

@@ -98,7 +98,7 @@ var getTests = []tableTest{
 	{"KeyPartsStayApart", func(t *table) {
 		keys := []store.Key{
 			key("a", "b c"), key("a b", "c"), key("a", "bc"), key("ab", "c"), key("a\x00b", "c"), key("a", "\x00b\x00c"), key("a\x00", "b\x00c"),
-			key("a/b", "c"), key("a", "b/c"), key("A", "b c"), key("\xff", "\xff"), key("\x00", "\x00"), key("a\xff", "b"), key("a", "\xffb"),
+			key("a/b", "c"), key("a", "b/c"), key("A", "b c"), key("\U0010ffff", "\U0010ffff"), key("\x00", "\x00"), key("a\U0010ffff", "b"), key("a", "\U0010ffffb"),
 		}
 		for i, k := range keys {
 			t.commit(where(put(k, num("i", int64(i))), absent))
@@ -193,21 +193,23 @@ var commitTests = []tableTest{
 		t.wantRow(k, row(num("x", 1)))
 	}},
 	{"UpdateMakesAnAbsentRow", func(t *table) {
-		set, add, remove := key("p", "set"), key("p", "add"), key("p", "remove")
+		set, add, both := key("p", "set"), key("p", "add"), key("p", "both")
 		t.commit(
 			store.Op{Key: set, Kind: store.OpUpdate, Set: []store.Attr{text("x", "1")}},
 			store.Op{Key: add, Kind: store.OpUpdate, Add: []store.Attr{num("n", 7)}},
-			store.Op{Key: remove, Kind: store.OpUpdate, Remove: []string{"x"}},
+			store.Op{Key: both, Kind: store.OpUpdate, Set: []store.Attr{num("n", 8)}, Remove: []string{"x"}},
 		)
 		t.wantRow(set, row(text("x", "1")))
 		t.wantRow(add, row(num("n", 7)))
-		t.wantRow(remove, store.Row{})
+		t.wantRow(both, row(num("n", 8)))
 	}},
 	{"RemovingTheLastAttributeLeavesTheRow", func(t *table) {
 		k := key("p", "a")
 		t.commit(put(k, num("n", 1)))
-		t.commit(store.Op{Key: k, Kind: store.OpUpdate, Remove: []string{"n"}})
+		t.commit(where(store.Op{Key: k, Kind: store.OpUpdate, Remove: []string{"n"}}, exists))
 		t.wantRow(k, store.Row{})
+		t.refused([]int{0}, where(store.Op{Key: key("p", "b"), Kind: store.OpUpdate, Remove: []string{"n"}}, exists))
+		t.wantRow(key("p", "b"), nil)
 	}},
 	{"Delete", func(t *table) {
 		k := key("p", "a")

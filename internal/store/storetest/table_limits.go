@@ -14,6 +14,8 @@ var badKeys = []store.Key{
 	{}, {PK: "p"}, {SK: "s"},
 	{PK: strings.Repeat("p", store.MaxPK+1), SK: "s"},
 	{PK: "p", SK: strings.Repeat("s", store.MaxSK+1)},
+	{PK: "\xff", SK: "s"},
+	{PK: "p", SK: "s\xc3"},
 }
 
 // sized makes a row that counts exactly size bytes under k.
@@ -53,6 +55,7 @@ var limitTests = []tableTest{
 	{"Tokens", func(t *table) {
 		k := key("p", "a")
 		t.invalid("no token", store.Tx{Ops: []store.Op{put(k)}})
+		t.invalid("a token that is no UTF-8", store.Tx{Ops: []store.Op{put(k)}, Token: "\xff"})
 		t.invalid("a token of 37 bytes", store.Tx{Ops: []store.Op{put(k)}, Token: strings.Repeat("t", store.MaxToken+1)})
 		t.wantRow(k, nil)
 		wantErr(t, "a token of 36 bytes", t.A.Commit(t.Context(), store.Tx{Ops: []store.Op{put(k)}, Token: strings.Repeat("t", store.MaxToken)}), nil)
@@ -132,7 +135,14 @@ var limitTests = []tableTest{
 			"an attribute set to nothing":    {Key: k, Kind: store.OpUpdate, Set: []store.Attr{{Name: "n"}}},
 			"a text added":                   {Key: k, Kind: store.OpUpdate, Add: []store.Attr{text("n", "1")}},
 			"an attribute changed twice":     {Key: k, Kind: store.OpUpdate, Set: []store.Attr{num("n", 1)}, Remove: []string{"n"}},
-			"an attribute without a name":    {Key: k, Kind: store.OpUpdate, Remove: []string{""}},
+			"an attribute without a name":    where(store.Op{Key: k, Kind: store.OpUpdate, Remove: []string{""}}, exists),
+			"removal where there is no row":  {Key: k, Kind: store.OpUpdate, Remove: []string{"n"}},
+			"removal, and no row wanted":     where(store.Op{Key: k, Kind: store.OpUpdate, Remove: []string{"n"}}, is("n", store.Absent, none)),
+			"a text that is no UTF-8":        put(k, text("n", "\xff")),
+			"a name that is no UTF-8":        put(k, num("\xff", 1)),
+			"a set text that is no UTF-8":    {Key: k, Kind: store.OpUpdate, Set: []store.Attr{text("n", "a\xc3")}},
+			"a removed name, no UTF-8":       where(store.Op{Key: k, Kind: store.OpUpdate, Remove: []string{"\xff"}}, exists),
+			"a compared text, no UTF-8":      where(put(k), is("n", store.Less, store.String("\xff"))),
 			"a delete with a row":            {Key: k, Kind: store.OpDelete, Row: row(num("a", 1))},
 			"a delete with changes":          {Key: k, Kind: store.OpDelete, Remove: []string{"n"}},
 			"a check without conditions":     {Key: k, Kind: store.OpCheck},

@@ -47,8 +47,8 @@ func (t *table) walk(q store.Query) []store.Item {
 
 // trickySKs are sort keys whose order, prefixes and successors are easy to get wrong, in no order.
 var trickySKs = []string{
-	"a", "a\x00", "a\x00b", "a\x01", "aa", "a b", "a/b", "a\xff", "a\xff\xff", "a\xff\xffz", "b", "A", "Z", "~",
-	"\x00", "\x00\x00", "\x7f", "é", "\xff", "\xff\x00", "\xff\xff", "\xff\xffa", "0", "10", "9",
+	"a", "a\x00", "a\x00b", "a\x01", "aa", "a b", "a/b", "a\U0010ffff", "a\U0010ffff\U0010ffff", "a\U0010ffff\U0010ffffz", "b", "A", "Z", "~",
+	"\x00", "\x00\x00", "\x7f", "é", "\U0010ffff", "\U0010ffff\x00", "\U0010ffff\U0010ffff", "\U0010ffff\U0010ffffa", "0", "10", "9",
 }
 
 // wantQuery compares the rows that a query gives, page by page, with those of the partition that keep its range.
@@ -85,15 +85,15 @@ var queryTests = []tableTest{
 	}},
 	{"PrefixAndAfter", func(t *table) {
 		// The same sort keys stand in the neighboring partitions, which must not be seen.
-		for _, pk := range []string{"p", "p\x00", "o\xff", "p\xff", "q", "pa"} {
+		for _, pk := range []string{"p", "p\x00", "o\U0010ffff", "p\U0010ffff", "q", "pa"} {
 			var ops []store.Op
 			for _, sk := range trickySKs {
 				ops = append(ops, put(key(pk, sk), text("sk", sk)))
 			}
 			t.commit(ops...)
 		}
-		prefixes := append([]string{"", "a\xff\xff\xff", "none", "\xff\xff\xff"}, trickySKs...)
-		afters := append([]string{"", "a\x00\xff", "B", "\xff\xff\xff", "zzz"}, trickySKs...)
+		prefixes := append([]string{"", "a\U0010ffff\U0010ffff\U0010ffff", "none", "\U0010ffff\U0010ffff\U0010ffff"}, trickySKs...)
+		afters := append([]string{"", "a\x00\U0010ffff", "B", "\U0010ffff\U0010ffff\U0010ffff", "zzz"}, trickySKs...)
 		for _, prefix := range prefixes {
 			for _, after := range afters {
 				t.wantQuery(store.Query{PK: "p", Prefix: prefix, After: after, Limit: 3}, trickySKs)
@@ -162,6 +162,7 @@ var queryTests = []tableTest{
 		for _, q := range []store.Query{
 			{PK: "p"}, {PK: "p", Limit: -1}, {PK: "p", Limit: store.MaxLimit + 1},
 			{Limit: 1}, {PK: strings.Repeat("p", store.MaxPK+1), Limit: 1}, {PK: "p", Prefix: long, Limit: 1}, {PK: "p", After: long, Limit: 1},
+			{PK: "\xff", Limit: 1}, {PK: "p", Prefix: "\xff", Limit: 1}, {PK: "p", After: "a\xc3", Limit: 1},
 		} {
 			_, err := t.A.Query(t.Context(), q)
 			wantErr(t, "a bad query", err, store.ErrInvalid)
