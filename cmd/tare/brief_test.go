@@ -52,7 +52,7 @@ func built(t *testing.T, args ...string) (*server, *clock.Manual) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	s, err := cli.Serve.server(t.Context(), c, d, f, m)
+	s, err := cli.Serve.server(c, d, f, m)
 	if err != nil {
 		t.Fatal(err)
 	}

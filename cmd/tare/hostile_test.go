@@ -75,7 +75,7 @@ func enclose(t *testing.T, f func(e *enclosed), args ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := cmd.server(t.Context(), c, d, folder, newMetrics())
+		s, err := cmd.server(c, d, folder, newMetrics())
 		if err != nil {
 			t.Fatal(err)
 		}

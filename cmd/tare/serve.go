@@ -129,7 +129,7 @@ func (cmd *serveCmd) Run(ctx context.Context, c *console) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	m.watch(f.store)
-	s, err := cmd.server(ctx, c, doors, f, m)
+	s, err := cmd.server(c, doors, f, m)
 	if err == nil {
 		err = s.listen()
 	}
@@ -144,8 +144,8 @@ func (cmd *serveCmd) Run(ctx context.Context, c *console) (err error) {
 }
 
 // server puts the rooms together.
-func (cmd *serveCmd) server(ctx context.Context, c *console, d *doors, f *folder, m *metrics) (*server, error) {
-	guard, err := cmd.guard(ctx, c, f)
+func (cmd *serveCmd) server(c *console, d *doors, f *folder, m *metrics) (*server, error) {
+	guard, err := cmd.guard(c, f)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (cmd *serveCmd) users(c *console) auth.Options {
 }
 
 // guard makes the one who decides who may do what.
-func (cmd *serveCmd) guard(ctx context.Context, c *console, f *folder) (*auth.Guard, error) {
+func (cmd *serveCmd) guard(c *console, f *folder) (*auth.Guard, error) {
 	o := cmd.users(c)
 	if cmd.URL != "" {
 		u, err := url.JoinPath(cmd.URL, auth.TokenPath)
@@ -223,13 +223,7 @@ func (cmd *serveCmd) guard(ctx context.Context, c *console, f *folder) (*auth.Gu
 		}
 		o.TokenURL = u
 	}
-	if cmd.AnonymousPull {
-		key, err := f.ledger.Secret(ctx, "token")
-		if err != nil {
-			return nil, err
-		}
-		o.TokenKey = key
-	}
+	o.TokenKeys = f.ledger.Keyring("token")
 	return auth.New(o)
 }
 

@@ -353,7 +353,7 @@ func TestServerEndsWithItsDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	s, err := cmd.server(t.Context(), c, d, f, newMetrics())
+	s, err := cmd.server(c, d, f, newMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}

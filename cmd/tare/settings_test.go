@@ -133,7 +133,7 @@ func TestURLIsASetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	guard, err := cli.Serve.guard(t.Context(), &console{clock: c, log: discardLog()}, f)
+	guard, err := cli.Serve.guard(&console{clock: c, log: discardLog()}, f)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,9 +4,9 @@
 // for them; it assumes that the connection keeps secrets, which is for whoever listens to see to. It never logs, stores
 // or returns a password, nor a hash of one.
 //
-// A [Guard] with an htpasswd file knows named users, who may do everything, and read-only users, who may pull. With
-// anonymous pulls allowed, requests without credentials may pull too. A Guard without a file lets everybody do
-// everything: whoever can connect is trusted.
+// A [Guard] with an htpasswd file knows named users, who may do everything, and read-only users, who may pull. One with
+// credentials knows those, each with rights of its own. With anonymous pulls allowed, requests without credentials may pull
+// too. A Guard with neither lets everybody do everything: whoever can connect is trusted.
 //
 // # Challenges
 //
@@ -20,6 +20,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -67,6 +68,9 @@ type Caller struct {
 // May tells whether the caller may do it.
 func (c Caller) May(n Need) bool { return n.Action != 0 && c.rights&n.Action == n.Action }
 
+// everything is all that there is to do.
+const everything = Pull | Push | Delete
+
 // Options configures a [Guard]. The zero value makes one that lets everybody do everything.
 type Options struct {
 	// Htpasswd is the path of the file that names the users. Its hashes must be bcrypt's. It is read again when it
@@ -74,43 +78,69 @@ type Options struct {
 	Htpasswd string
 	// ReadOnly names the users who may only pull. Each must be in the file when the guard is made.
 	ReadOnly []string
+	// Credentials are who may come in, in place of a file. A guard with credentials of which there are none lets nobody in.
+	Credentials Credentials
 	// AnonymousPull lets requests without credentials pull.
 	AnonymousPull bool
 	// TokenURL is the absolute URL at which clients reach [Guard.ServeToken], "" where the request tells: its scheme (of
 	// X-Forwarded-Proto behind a proxy), its Host, and [TokenPath].
 	TokenURL string
-	// TokenKey signs tokens, at least 32 random bytes; who has it can make them. Needed with AnonymousPull.
-	TokenKey []byte
+	// TokenKeys sign tokens; who has one can make them. Needed with AnonymousPull.
+	TokenKeys Keys
 
 	Clock clock.Clock
 	Log   *slog.Logger
 }
 
+// Keys are a secret that signs. A [refcount.Keyring] is one.
+type Keys interface {
+	// Key is what signs now, at least 32 bytes.
+	Key(ctx context.Context) ([]byte, error)
+	// Accepts tells whether signed holds for a key that is good now.
+	Accepts(ctx context.Context, signed func(key []byte) bool) (bool, error)
+}
+
+// directory is who can come in. Unknown names take as long as known ones.
+type directory interface {
+	// verify returns the user who has the password; ok is false for any other.
+	verify(ctx context.Context, name, password string) (u user, ok bool, err error)
+	// lookup returns a user by name, who has proved nothing yet.
+	lookup(ctx context.Context, name string) (u user, ok bool, err error)
+}
+
+// user is one of them.
+type user struct {
+	rights Action
+	mark   []byte // what a token of the user ends with: it changes with the password
+	proved func() // nil, or to be called when the user of a lookup turns out to be who sent the request
+}
+
 // Guard authenticates and authorizes requests. It is safe for concurrent use.
 type Guard struct {
-	passwords *passwords // nil: everybody may do everything
-	readOnly  map[string]bool
+	users     directory // nil: everybody may do everything
 	anonymous bool
 	tokenURL  string
-	tokenKey  []byte
+	tokenKeys Keys
 	clock     clock.Clock
+	log       *slog.Logger
 }
 
 // New makes a guard. It fails when the htpasswd file cannot be read, holds anything but bcrypt hashes, or lacks one of
-// the read-only users, and when read-only users or anonymous pulls are asked for without a file.
+// the read-only users, and when read-only users or anonymous pulls are asked for without users. It reads no credentials.
 func New(o Options) (*Guard, error) {
-	g := &Guard{anonymous: o.AnonymousPull, tokenURL: o.TokenURL, tokenKey: o.TokenKey, clock: o.Clock}
+	g := &Guard{anonymous: o.AnonymousPull, tokenURL: o.TokenURL, tokenKeys: o.TokenKeys, clock: o.Clock, log: o.Log}
 	p, err := o.passwords()
 	if err != nil {
 		return nil, err
 	}
-	if o.AnonymousPull && len(o.TokenKey) < 32 {
-		return nil, fmt.Errorf("anonymous pulls need a token key of at least 32 bytes")
+	if o.AnonymousPull && o.TokenKeys == nil {
+		return nil, fmt.Errorf("anonymous pulls need token keys")
 	}
-	g.passwords = p
-	g.readOnly = make(map[string]bool, len(o.ReadOnly))
-	for _, name := range o.ReadOnly {
-		g.readOnly[name] = true
+	if o.Credentials != nil {
+		g.users = newCredentialed(o.Credentials, o.Clock)
+	}
+	if p != nil {
+		g.users = &passwordUsers{passwords: p, readOnly: o.ReadOnly}
 	}
 	return g, nil
 }
@@ -123,8 +153,11 @@ func (o Options) Check() error {
 
 // passwords reads the htpasswd file; without one, it is nil.
 func (o Options) passwords() (*passwords, error) {
-	if o.Htpasswd == "" {
-		if len(o.ReadOnly) > 0 || o.AnonymousPull {
+	switch {
+	case o.Htpasswd != "" && o.Credentials != nil:
+		return nil, fmt.Errorf("users are those of an htpasswd file or credentials, not both")
+	case o.Htpasswd == "":
+		if len(o.ReadOnly) > 0 || o.AnonymousPull && o.Credentials == nil {
 			return nil, fmt.Errorf("read-only users and anonymous pulls need an htpasswd file: without one, everybody may do everything")
 		}
 		return nil, nil
@@ -146,10 +179,10 @@ func (o Options) passwords() (*passwords, error) {
 //
 // The error is an [*oci.Error]: Unauthorized, when credentials are wrong or missing; the answer then carries
 // [Guard.Challenge]. Denied, when the caller is known and may not. TooManyRequests, when too many passwords wait to be
-// verified. A canceled context gives its own error.
+// verified. Unavailable, when credentials cannot be read. A canceled context gives its own error.
 func (g *Guard) Authorize(r *http.Request, needs ...Need) (Caller, error) {
-	if g.passwords == nil {
-		return Caller{rights: Pull | Push | Delete}, nil
+	if g.users == nil {
+		return Caller{rights: everything}, nil
 	}
 	c, known, err := g.identify(r)
 	if err != nil {
@@ -175,7 +208,7 @@ func (g *Guard) identify(r *http.Request) (c Caller, known bool, err error) {
 	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch strings.ToLower(scheme) {
 	case "":
-		return g.caller(""), false, nil
+		return g.nobody(), false, nil
 	case "basic":
 		name, password, ok := r.BasicAuth()
 		if !ok {
@@ -183,43 +216,53 @@ func (g *Guard) identify(r *http.Request) (c Caller, known bool, err error) {
 		}
 		// skopeo, podman and buildah answer a Basic challenge with an empty name and password when they have none.
 		if name == "" && password == "" {
-			return g.caller(""), false, nil
+			return g.nobody(), false, nil
 		}
-		if err := g.login(r.Context(), name, password); err != nil {
+		u, err := g.login(r.Context(), name, password)
+		if err != nil {
 			return Caller{}, false, err
 		}
-		return g.caller(name), true, nil
+		return Caller{Name: name, rights: u.rights}, true, nil
 	case "bearer":
-		name, ok := g.readToken(strings.TrimSpace(credentials))
+		c, ok, err := g.readToken(r.Context(), strings.TrimSpace(credentials))
+		if err != nil {
+			return Caller{}, false, err
+		}
 		if !ok {
 			return Caller{}, false, oci.Errorf(oci.Unauthorized, "the token is not valid, or no more")
 		}
-		return g.caller(name), true, nil
+		return c, true, nil
 	}
 	return Caller{}, false, oci.Errorf(oci.Unauthorized, "authentication scheme not supported")
 }
 
 // login verifies a password.
-func (g *Guard) login(ctx context.Context, name, password string) error {
-	ok, err := g.passwords.verify(ctx, name, password)
+func (g *Guard) login(ctx context.Context, name, password string) (user, error) {
+	u, ok, err := g.users.verify(ctx, name, password)
 	if err != nil {
-		return err
+		return user{}, unavailable(err)
 	}
 	if !ok {
-		return oci.Errorf(oci.Unauthorized, "wrong user name or password")
+		return user{}, oci.Errorf(oci.Unauthorized, "wrong user name or password")
 	}
-	return nil
+	return u, nil
 }
 
-// caller gives a verified name its rights; "" is nobody in particular.
-func (g *Guard) caller(name string) Caller {
-	switch {
-	case name == "" && !g.anonymous:
-		return Caller{}
-	case name == "" || g.readOnly[name]:
-		return Caller{Name: name, rights: Pull}
+// unavailable makes an error for the client of one of whoever keeps users or keys; the others stay as they are.
+func unavailable(err error) error {
+	var e *oci.Error
+	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return Caller{Name: name, rights: Pull | Push | Delete}
+	return &oci.Error{Code: oci.Unavailable, Message: "the registry cannot tell now who may do what; try again", Cause: err, RetryAfter: retryBusy}
+}
+
+// nobody is who has no credentials.
+func (g *Guard) nobody() Caller {
+	if !g.anonymous {
+		return Caller{}
+	}
+	return Caller{rights: Pull}
 }
 
 // TokenPath is where [Guard.ServeToken] is expected to be served.
@@ -239,11 +282,11 @@ func (g *Guard) Challenge(r *http.Request) string {
 		return c
 	}
 	// With the reason, clients that hold a token can tell a stale one, which they renew, from one that does not suffice.
-	if _, ok := g.readToken(strings.TrimSpace(token)); ok {
+	if _, ok, err := g.readToken(r.Context(), strings.TrimSpace(token)); ok && err == nil {
 		return c + `,error="insufficient_scope"`
 	}
 	return c + `,error="invalid_token"`
 }
 
-// retryBusy is when to come back after TooManyRequests.
+// retryBusy is when to come back after TooManyRequests and Unavailable.
 const retryBusy = time.Second

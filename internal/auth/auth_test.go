@@ -4,6 +4,7 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -37,6 +38,15 @@ func write(t testing.TB, path, content string) {
 	}
 }
 
+// fixedKey is a key that nobody rotates.
+type fixedKey []byte
+
+func (k fixedKey) Key(context.Context) ([]byte, error) { return k, nil }
+
+func (k fixedKey) Accepts(_ context.Context, signed func([]byte) bool) (bool, error) {
+	return signed(k), nil
+}
+
 // bench is a guard over a file with the users alice ("wonder") and carol ("sea"), who is read-only.
 type bench struct {
 	guard *auth.Guard
@@ -57,7 +67,7 @@ func newBench(t testing.TB, anonymous bool) *bench {
 		Htpasswd:      b.file,
 		ReadOnly:      []string{"carol"},
 		AnonymousPull: anonymous,
-		TokenKey:      bytes.Repeat([]byte{7}, 32),
+		TokenKeys:     fixedKey(bytes.Repeat([]byte{7}, 32)),
 		Clock:         b.clock,
 		Log:           slog.New(slog.NewTextHandler(b.log, nil)),
 	})
@@ -195,7 +205,7 @@ func TestNewRefuses(t *testing.T) {
 		{"twice", good + good, auth.Options{}, `line 2: "alice" is there twice`},
 		{"empty", "# nobody\n", auth.Options{}, "no users"},
 		{"unknown read-only user", good, auth.Options{ReadOnly: []string{"alcie"}}, `read-only user "alcie" is not in`},
-		{"no token key", good, auth.Options{AnonymousPull: true}, "token key"},
+		{"no token key", good, auth.Options{AnonymousPull: true}, "token keys"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

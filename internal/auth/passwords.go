@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,4 +238,32 @@ func (u *users) remember(m mac, now time.Time) {
 		delete(u.verified, k)
 	}
 	u.verified[m] = now
+}
+
+// passwordUsers are the users of an htpasswd file.
+type passwordUsers struct {
+	passwords *passwords
+	readOnly  []string
+}
+
+func (p *passwordUsers) verify(ctx context.Context, name, password string) (user, bool, error) {
+	ok, err := p.passwords.verify(ctx, name, password)
+	if err != nil || !ok {
+		return user{}, false, err
+	}
+	return p.user(name), true, nil
+}
+
+func (p *passwordUsers) lookup(_ context.Context, name string) (user, bool, error) {
+	u := p.user(name)
+	return u, u.mark != nil, nil
+}
+
+// user gives a name its rights.
+func (p *passwordUsers) user(name string) user {
+	u := user{rights: everything, mark: p.passwords.users().hash(name)}
+	if slices.Contains(p.readOnly, name) {
+		u.rights = Pull
+	}
+	return u
 }

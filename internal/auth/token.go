@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -18,41 +19,59 @@ import (
 	"tare/internal/oci"
 )
 
-// tokenLife is how long a token is good. Docker's token protocol forbids less than a minute.
-const tokenLife = 15 * time.Minute
+// TokenLife is how long a token is good. Docker's token protocol forbids less than a minute.
+const TokenLife = 15 * time.Minute
 
 // A token is base64url(end | name | mac): the moment at which it ends, in Unix seconds, 8 bytes big endian; the user's
-// name, "" for nobody in particular; and the HMAC-SHA256 of both and of the user's hash in the htpasswd file, so that
+// name, "" for nobody in particular; and the HMAC-SHA256 of both and of the user's mark, the hash of the password, so that
 // a token ends, too, when its user goes or gets another password. What its bearer may do is decided at each request.
-func (g *Guard) makeToken(name string, end time.Time) string {
+func (g *Guard) makeToken(ctx context.Context, name string, mark []byte, end time.Time) (string, error) {
+	key, err := g.tokenKeys.Key(ctx)
+	if err != nil {
+		return "", unavailable(err)
+	}
 	b := binary.BigEndian.AppendUint64(nil, uint64(end.Unix()))
 	b = append(b, name...)
-	return base64.RawURLEncoding.EncodeToString(append(b, g.tokenMAC(b, g.passwords.users().hash(name))...))
+	return base64.RawURLEncoding.EncodeToString(append(b, tokenMAC(key, b, mark)...)), nil
 }
 
 // readToken returns whom a token stands for.
-func (g *Guard) readToken(token string) (name string, ok bool) {
+func (g *Guard) readToken(ctx context.Context, token string) (c Caller, ok bool, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) < 8+sha256.Size || len(g.tokenKey) == 0 {
-		return "", false
+	if err != nil || len(b) < 8+sha256.Size || g.tokenKeys == nil {
+		return c, false, nil
 	}
 	b, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-	name = string(b[8:])
-	hash := g.passwords.users().hash(name)
-	signed := hmac.Equal(sum, g.tokenMAC(b, hash)) // also for a user who is not there: to learn that must not be quicker
-	if !signed || name != "" && hash == nil {
-		return "", false
+	name, u, known := string(b[8:]), user{}, true
+	if name != "" {
+		if u, known, err = g.users.lookup(ctx, name); err != nil {
+			return c, false, unavailable(err)
+		}
+	}
+	// Also for a user who is not there: to learn that must not be quicker.
+	signed, err := g.tokenKeys.Accepts(ctx, func(key []byte) bool { return hmac.Equal(sum, tokenMAC(key, b, u.mark)) })
+	if err != nil {
+		return c, false, unavailable(err)
 	}
 	end := time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
-	return name, g.clock.Now().Before(end)
+	if !signed || !known || !g.clock.Now().Before(end) {
+		return c, false, nil
+	}
+	if name == "" {
+		return g.nobody(), true, nil
+	}
+	if u.proved != nil {
+		u.proved()
+	}
+	return Caller{Name: name, rights: u.rights}, true, nil
 }
 
-func (g *Guard) tokenMAC(signed, hash []byte) []byte {
-	h := hmac.New(sha256.New, g.tokenKey)
+func tokenMAC(key, signed, mark []byte) []byte {
+	h := hmac.New(sha256.New, key)
 	h.Write([]byte("tare token 1\x00"))
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(signed))))
 	h.Write(signed)
-	h.Write(hash)
+	h.Write(mark)
 	return h.Sum(nil)
 }
 
@@ -77,7 +96,7 @@ func (g *Guard) tokenEndpoint(r *http.Request) string {
 func (g *Guard) ServeToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
-	case g.passwords == nil:
+	case g.users == nil:
 		writeError(w, http.StatusNotFound, oci.Errorf(oci.Unsupported, "this registry asks nobody for credentials"))
 		return
 	case !g.anonymous:
@@ -103,14 +122,22 @@ func (g *Guard) ServeToken(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, oci.Errorf(oci.Unauthorized, "Basic credentials or a form with grant_type=password are needed, or nothing"))
 		return
 	}
+	var u user
 	if name != "" || password != "" {
-		if err := g.login(r.Context(), name, password); err != nil {
-			g.passwords.log.Info("A token was refused.", "remote", r.RemoteAddr, "code", oci.CodeOf(err))
+		var err error
+		if u, err = g.login(r.Context(), name, password); err != nil {
+			g.log.Info("A token was refused.", "remote", r.RemoteAddr, "code", oci.CodeOf(err))
 			g.refuse(w, err)
 			return
 		}
 	}
-	g.writeToken(w, name)
+	now := g.clock.Now()
+	token, err := g.makeToken(r.Context(), name, u.mark, now.Add(TokenLife))
+	if err != nil {
+		g.refuse(w, err)
+		return
+	}
+	writeToken(w, token, now)
 }
 
 // refuse answers a login that failed.
@@ -118,7 +145,12 @@ func (g *Guard) refuse(w http.ResponseWriter, err error) {
 	var e *oci.Error
 	switch {
 	case !errors.As(err, &e):
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryBusy/time.Second)))
 		writeError(w, http.StatusServiceUnavailable, oci.Errorf(oci.Unavailable, "the request was given up"))
+	case e.Code == oci.Unavailable:
+		g.log.Warn("A token could not be given.", "error", e)
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter/time.Second)))
+		writeError(w, http.StatusServiceUnavailable, e)
 	case e.Code == oci.TooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter/time.Second)))
 		writeError(w, http.StatusTooManyRequests, e)
@@ -128,13 +160,11 @@ func (g *Guard) refuse(w http.ResponseWriter, err error) {
 	}
 }
 
-func (g *Guard) writeToken(w http.ResponseWriter, name string) {
-	now := g.clock.Now()
-	token := g.makeToken(name, now.Add(tokenLife))
+func writeToken(w http.ResponseWriter, token string, now time.Time) {
 	writeJSON(w, http.StatusOK, map[string]any{
 		"token":        token,
 		"access_token": token,
-		"expires_in":   int(tokenLife / time.Second),
+		"expires_in":   int(TokenLife / time.Second),
 		"issued_at":    now.Format(time.RFC3339),
 	})
 }

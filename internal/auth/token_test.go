@@ -211,7 +211,7 @@ func TestTokenEnds(t *testing.T) {
 
 func TestTokenURL(t *testing.T) {
 	b := newBench(t, true)
-	g, err := auth.New(auth.Options{Htpasswd: b.file, AnonymousPull: true, TokenURL: "https://r.example/token", TokenKey: make([]byte, 32), Clock: b.clock})
+	g, err := auth.New(auth.Options{Htpasswd: b.file, AnonymousPull: true, TokenURL: "https://r.example/token", TokenKeys: fixedKey(make([]byte, 32)), Clock: b.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,8 @@ func malformedKey(k store.Key) string {
 	case kindTombstone:
 		ok = store.ValidObjectKey(rest) && k.SK == "x"
 	case kindSecret:
+	case kindCredential:
+		ok = rest == "" && ValidCredential(k.SK)
 	default:
 		return "a row of an unknown kind"
 	}
@@ -79,8 +81,13 @@ func malformedRow(k store.Key, r store.Row) string {
 		texts, nums = []string{attrObject}, []string{attrRefs, attrSize}
 	case kindBlob:
 		texts, nums = []string{attrObject}, []string{attrLinks, attrSize}
+	case kindCredential:
+		texts, nums = []string{attrRights, attrVersion}, []string{attrCreated}
 	case kindTombstone:
 		texts, nums = []string{attrWhy, attrVersion}, []string{attrSince}
+	}
+	if kind == kindCredential && r.Get(attrSum).Kind() != store.KindBytes {
+		return fmt.Sprintf("its %q is no bytes", attrSum)
 	}
 	for _, name := range texts {
 		if r.Get(name).Kind() != store.KindString {

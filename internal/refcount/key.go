@@ -29,6 +29,7 @@ const (
 	kindSession    = "s" // s#<upload>   / s
 	kindTombstone  = "x" // x#<object>   / x
 	kindSecret     = "k" // k            / <name>
+	kindCredential = "u" // u            / <name>
 )
 
 func repositoryKey(repo oci.Repository) store.Key {
@@ -88,6 +89,8 @@ func tombstoneKey(object string) store.Key {
 }
 
 func secretKey(name string) store.Key { return store.Key{PK: kindSecret, SK: name} }
+
+func credentialKey(name string) store.Key { return store.Key{PK: kindCredential, SK: name} }
 
 // kindOf returns the row kind of a key and the rest of its partition key: a repository, digest, object or upload.
 func kindOf(k store.Key) (kind, rest string) {

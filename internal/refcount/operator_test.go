@@ -102,20 +102,6 @@ func TestSizeTellsSharedFromExclusive(t *testing.T) {
 	w.mustBe(err, oci.NameUnknown)
 }
 
-func TestSecretIsMadeOnce(t *testing.T) {
-	w := newWorld(t)
-	ctx := context.Background()
-	first, err := w.Secret(ctx, "upload")
-	w.must(err)
-	again, err := w.Secret(ctx, "upload")
-	w.must(err)
-	another, err := w.Secret(ctx, "other")
-	w.must(err)
-	if len(first) != 32 || string(first) != string(again) || string(first) == string(another) {
-		t.Fatal("a secret changed, or two are the same")
-	}
-}
-
 func TestRestartTakesAFreshObject(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()

@@ -55,9 +55,13 @@ const (
 	attrNextTail   = "tnext" // string: object that may become attrTailObject
 	attrBurnt      = "burnt" // int: highest number of a part that was given to a request
 
-	attrWhy    = "why"
-	attrSince  = "since"
-	attrSecret = "secret"
+	attrWhy      = "why"
+	attrSince    = "since"
+	attrSecret   = "secret"   // bytes
+	attrPrevious = "previous" // bytes: the secret before
+	attrUntil    = "until"    // int: from when on it is not good any more
+	attrRights   = "rights"   // string: what a credential may do
+	attrSum      = "sum"      // bytes: SHA-256 of its token
 )
 
 // format is the version of every row written today. A reader understands older ones and refuses newer ones.

@@ -436,6 +436,8 @@ func describe(k store.Key) (kind string, repo oci.Repository, name string) {
 		return "referrer " + k.SK[strings.LastIndexByte(k.SK, '#')+1:] + " of", oci.Repository(rest), subject
 	case kindContent:
 		return "content", "", rest
+	case kindCredential:
+		return "credential", "", k.SK
 	}
 	return "row " + k.PK, "", k.SK
 }

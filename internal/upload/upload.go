@@ -28,7 +28,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tare/internal/clock"
@@ -45,9 +44,9 @@ type Uploads struct {
 	clock   clock.Clock
 	least   int64 // of a part
 	opts    Options
-	secret  atomic.Pointer[[]byte] // the key of ids, once it was asked for
-	buffers sync.Pool              // *[]byte of bufferSize
-	pieces  sync.Pool              // *[]byte of pieceSize
+	keys    *refcount.Keyring // sign ids
+	buffers sync.Pool         // *[]byte of bufferSize
+	pieces  sync.Pool         // *[]byte of pieceSize
 }
 
 // Options are what a deployment decides. The zero value accepts everything.
@@ -80,7 +79,7 @@ func New(l *refcount.Ledger, objects store.Objects, parts store.Multipart, c clo
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
-	u := &Uploads{ledger: l, objects: objects, parts: parts, clock: c, least: least, opts: o}
+	u := &Uploads{keys: l.Keyring("upload"), ledger: l, objects: objects, parts: parts, clock: c, least: least, opts: o}
 	size := max(l.InlineLimit()+1, minBuffer)
 	u.buffers.New = func() any { b := make([]byte, size); return &b }
 	u.pieces.New = func() any { b := make([]byte, u.pieceSize()); return &b }

@@ -98,9 +98,10 @@ func (w *world) boot(seed uint64, plan faultstore.Plan) {
 	w.must(err)
 	uploads, err := upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, upload.Options{})
 	w.must(err)
-	key, err := w.ledger.Secret(w.t.Context(), "token")
+	keys := w.ledger.Keyring("token")
+	_, err = keys.Key(w.t.Context())
 	w.must(err)
-	w.guard, err = auth.New(auth.Options{Htpasswd: w.file, ReadOnly: []string{reader}, AnonymousPull: true, TokenKey: key,
+	w.guard, err = auth.New(auth.Options{Htpasswd: w.file, ReadOnly: []string{reader}, AnonymousPull: true, TokenKeys: keys,
 		Clock: w.clock, Log: slog.New(slog.DiscardHandler)})
 	w.must(err)
 	reg := registry.New(w.ledger, uploads, stores.Objects, registry.Options{SparseIndexes: w.sparse})
