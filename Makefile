@@ -123,6 +123,12 @@ histories: ## run SEEDS (100000) seeds of concurrent histories from FIRST (1) on
 mutations: ## break the code on purpose, and print which test finds out; MUTATION=regexp picks faults
 	$(GO) run ./test/mutation -run '$(MUTATION)'
 
+.PHONY: cost
+cost: ## write docs/cost.md anew from the golden traces, the template and the table of prices
+	mkdir -p bin
+	$(GO) run ./test/cost > bin/cost.md
+	mv bin/cost.md docs/cost.md
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin
