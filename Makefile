@@ -50,10 +50,16 @@ lint: $(LINTER) ## check style and the arrows between the rooms
 	cd test/e2e && $(LINTER) run
 	cd test/integration && $(LINTER) run
 	cd test/soak && $(LINTER) run
+	cd test/template && $(LINTER) run
 
 # Built once for each version, into the user's cache folder.
 $(LINTER):
 	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(notdir $(@D))
+
+.PHONY: template
+template: ## have sam, cfn-lint and parliament look at template.yaml, and see that they still find planted faults
+	$(GO) -C test/template vet ./...
+	tools=$$(test/template/tools.sh) && TARE_TEMPLATE_BIN=$$tools $(GO) -C test/template test -count=1 ./...
 
 .PHONY: conformance
 conformance: build ## run our suite against bin/tare, and the official ones where TARE_SPEC_SUITES names their programs
