@@ -28,7 +28,8 @@ func (s Setting) suffix() string {
 	return "amazonaws.com"
 }
 
-func (s Setting) complete() Setting {
+// Complete gives the setting with what is absent filled in.
+func (s Setting) Complete() Setting {
 	for at, v := range map[*string]string{&s.Partition: "aws", &s.Account: "123456789012", &s.Region: "us-east-1", &s.Stack: "tare"} {
 		if *at == "" {
 			*at = v
@@ -70,7 +71,7 @@ type resource struct {
 // Read reads a template as aws-sam-translator expands it, and gives the stack that a deploy with this setting would make.
 // What it does not understand, among all that the stack needs, is an error that names the resource.
 func Read(r io.Reader, s Setting) (Stack, error) {
-	s = s.complete()
+	s = s.Complete()
 	doc, err := decode(r)
 	if err != nil {
 		return Stack{}, err

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package judge stands in front of S3, DynamoDB and Lambda as AWS's permissions do: every request must be signed by a
+// function of the stack, or have been presigned by one, and pass that function's role. What passes is signed anew for the
+// stand-in behind. It keeps count of the permissions that were used, and of everything that it refused.
+//
+// It believes that every request came over TLS: the addresses of AWS have nothing else, and loopback needs none.
+package judge
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tare/test/cloud/policy"
+	"tare/test/cloud/template"
+)
+
+// Config is what a judge stands between.
+type Config struct {
+	Stack    template.Stack
+	Setting  template.Setting // as the stack was read with; its account and Region are in ARNs
+	S3       Backend
+	DynamoDB Backend
+	Lambda   http.Handler     // gets the invocations that may pass; nil: there are none
+	Now      func() time.Time // nil: the system's
+	Log      *slog.Logger     // refusals; nil: none
+}
+
+// Backend is an engine, and the credentials with which everything is allowed there.
+type Backend struct {
+	URL       string
+	AccessKey string
+	SecretKey string
+}
+
+// Judge is safe for concurrent use.
+type Judge struct {
+	config  Config
+	actors  map[string]*actor // by logical id of a function or of a role
+	signers map[string]*actor // by access key
+	buckets map[string]*policy.Document
+
+	mu       sync.Mutex
+	used     map[policy.Use]int
+	calls    map[string]int // by actor and call
+	refusals []Refusal
+}
+
+// actor is a function, or a role that is none's.
+type actor struct {
+	id                              string
+	role                            string // ARN
+	session                         string // ARN of what acts in the role
+	accessKey, secretKey, sessionID string
+	documents                       []policy.Document
+}
+
+// Refusal is a request that did not pass.
+type Refusal struct {
+	Actor    string // logical id; "": nobody that is known
+	Action   string // "": the request itself is wrong, or its call is not known
+	Resource string
+	Why      string
+}
+
+func (r Refusal) String() string {
+	return fmt.Sprintf("%s: %s on %s: %s", r.Actor, r.Action, r.Resource, r.Why)
+}
+
+// maxRefusals bounds what is kept of them.
+const maxRefusals = 1000
+
+// New reads the policies of a stack. One that uses what is not known here is an error.
+func New(c Config) (*Judge, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Setting = c.Setting.Complete()
+	j := &Judge{config: c, actors: map[string]*actor{}, signers: map[string]*actor{}, buckets: map[string]*policy.Document{},
+		used: map[policy.Use]int{}, calls: map[string]int{}}
+	for _, role := range c.Stack.Roles {
+		a := &actor{id: role.ID, role: role.ARN, session: sessionOf(role, role.ID)}
+		for _, p := range role.Policies {
+			doc, err := j.parse(role.ID+"/"+p.Name, p.Document, policy.OfRole)
+			if err != nil {
+				return nil, err
+			}
+			a.documents = append(a.documents, doc)
+		}
+		j.actors[role.ID] = a
+	}
+	for _, f := range c.Stack.Functions {
+		role := j.actors[f.Role]
+		if role == nil {
+			return nil, fmt.Errorf("function %s has no role", f.ID)
+		}
+		a := &actor{id: f.ID, role: role.role, session: role.session[:strings.LastIndexByte(role.session, '/')+1] + f.Name, documents: role.documents,
+			accessKey: "ASIA" + strings.ToUpper(random(8)), secretKey: random(20), sessionID: random(32)}
+		j.actors[f.ID], j.signers[a.accessKey] = a, a
+	}
+	for _, b := range c.Stack.Buckets {
+		j.buckets[b.Name] = nil
+		if b.Policy == nil {
+			continue
+		}
+		doc, err := j.parse(b.ID, b.Policy, policy.OfResource)
+		if err != nil {
+			return nil, err
+		}
+		j.buckets[b.Name] = &doc
+	}
+	return j, nil
+}
+
+// parse reads a document, all of whose keys must be known.
+func (j *Judge) parse(name string, text []byte, of policy.Of) (policy.Document, error) {
+	doc, err := policy.Parse(name, text, of)
+	if err != nil {
+		return doc, err
+	}
+	for _, key := range doc.Keys() {
+		if !slices.Contains(keys[:], key) {
+			return doc, fmt.Errorf("policy %s: what a request has of the key %s is not known here", name, key)
+		}
+	}
+	return doc, nil
+}
+
+// sessionOf gives the ARN by which AWS names who acts in a role.
+func sessionOf(role template.Role, session string) string {
+	arn := strings.Replace(role.ARN, ":iam:", ":sts:", 1)
+	return strings.Replace(arn, ":role/", ":assumed-role/", 1) + "/" + session
+}
+
+func random(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b) // it never fails
+	return hex.EncodeToString(b)
+}
+
+// need is one permission that a call has to have.
+type need struct {
+	action   string
+	resource string
+	bucket   string // whose policy has a say; "": none
+	context  map[string][]string
+}
+
+// pass judges needs, all of which must be met.
+func (j *Judge) pass(a *actor, call string, needs ...need) *Refusal {
+	var uses []policy.Use
+	for _, n := range needs {
+		d, why := j.decide(a, n)
+		if why != "" {
+			r := Refusal{a.id, n.action, n.resource, why}
+			j.refuse(r)
+			return &r
+		}
+		uses = append(uses, d.Uses...)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, u := range uses {
+		j.used[u]++
+	}
+	j.calls[a.id+" "+call]++
+	return nil
+}
+
+// decide judges one need, and counts nothing. why is "" if it is met.
+func (j *Judge) decide(a *actor, n need) (d policy.Decision, why string) {
+	context := map[string][]string{"aws:securetransport": {"true"}, "aws:principalarn": {a.role}, "aws:principalaccount": {j.config.Setting.Account}}
+	for k, v := range n.context {
+		context[k] = v
+	}
+	d = policy.Evaluate(policy.Request{Principal: a.role, Action: n.action, Resource: n.resource, Context: context}, a.documents, j.buckets[n.bucket])
+	switch {
+	case d.Allowed:
+		return d, ""
+	case d.Denied != "":
+		return d, "an explicit deny: " + d.Denied
+	default:
+		return d, "no policy allows it"
+	}
+}
+
+// refuse keeps a refusal.
+func (j *Judge) refuse(r Refusal) {
+	j.config.Log.Error("Refused.", "actor", r.Actor, "action", r.Action, "resource", r.Resource, "why", r.Why)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.refusals) < maxRefusals {
+		j.refusals = append(j.refusals, r)
+	}
+}
+
+// errRefused is what [Judge.Ask] fails with.
+var errRefused = errors.New("access denied")
+
+// Ask judges what no request shows: what AWS itself does in a role's name, as to write logs, to send a failed event to its
+// queue, or to invoke a function on schedule. who is the logical id of a function or role.
+func (j *Judge) Ask(who, action, resource string) error {
+	a := j.actors[who]
+	if a == nil {
+		return fmt.Errorf("%w: there is no function or role %s", errRefused, who)
+	}
+	if r := j.pass(a, action, need{action: action, resource: resource}); r != nil {
+		return fmt.Errorf("%w: %v", errRefused, r)
+	}
+	return nil
+}
