@@ -76,6 +76,36 @@ integration: standins ## run the stores and the ledger against dynoxide and vers
 	$(GO) -C test/integration vet ./...
 	$(STANDINS) $(GO) -C test/integration test -count=1 -timeout 30m -run '$(RUN)' ./...
 
+# The cloud on this machine: the functions built as they are for Lambda, but for this machine, and the template expanded.
+CLOUD ?=
+RUN_CLOUD = $(CURDIR)/bin/cloud/cloud -dynoxide $(DYNOXIDE) -versitygw $(VERSITYGW) -template $(CURDIR)/bin/cloud/template.json -functions $(CURDIR)/bin/cloud
+
+.PHONY: cloud-parts
+cloud-parts: standins
+	for name in api finalize gc; do CGO_ENABLED=0 $(GO) build -trimpath -tags lambda.norpc -ldflags "-s -w -buildid=" \
+	  -o bin/cloud/$$name/bootstrap ./functions/$$name || exit 1; done
+	$$(test/template/tools.sh)/python test/template/expand.py template.yaml bin/cloud/template.json
+	$(GO) -C test/cloud build -o $(CURDIR)/bin/cloud/cloud .
+
+.PHONY: cloud
+cloud: cloud-parts ## start the cloud of template.yaml here, without Docker and without an account, on 127.0.0.1:5000; CLOUD='-overlap 20ms'
+	$(RUN_CLOUD) -listen $(LISTEN) $(CLOUD)
+
+.PHONY: conformance-cloud
+conformance-cloud: cloud-parts ## run our suite, and the official ones as above, against the cloud on this machine
+	$(GO) -C test/cloud vet ./...
+	$(STANDINS) $(GO) -C test/cloud test -count=1 ./...
+	$(RUN_CLOUD) -log bin/cloud/conformance.log $(CLOUD) test/conformance/run.sh
+
+# A function takes 4.5 MB of binary in a request.
+.PHONY: e2e-cloud
+e2e-cloud: cloud-parts ## drive real clients against the cloud on this machine, within a function's limit; RUN=regexp picks tests
+	test/e2e/install.sh
+	$(GO) -C test/e2e vet ./...
+	TARE_E2E_LIMIT=4500000 TARE_E2E_SERVE='$(RUN_CLOUD) -listen {addr} -data {data} -user pusher -credential {credential} \
+	  [-anonymous-pull={anonymous}] [-tls-cert {cert} -tls-key {key}] -log - $(CLOUD)' \
+	  $(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
+
 # The simulator is a program beside ours: it is installed into the cache folder, and never linked nor kept here.
 IAM_ORACLE := $(CACHE)/tare-oracle/iam-simulate-0.1.173
 

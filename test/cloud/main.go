@@ -80,7 +80,8 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.logFile, "log", "", "the `file` for what the functions print; empty: nowhere, - is the standard error")
 	flags.StringVar(&s.user, "user", "me", "the `name` of the first credential")
 	flags.StringVar(&s.rights, "rights", "admin", "its `rights`: pull, push or admin")
-	flags.StringVar(&s.credential, "credential", "", "a `file` for it, as name:password")
+	flags.StringVar(&s.credential, "credential", "", "a `file` for it, as name:password; where it is there already, nothing is minted")
+	anonymous := flags.Bool("anonymous-pull", false, "pulls need no credential")
 	flags.Uint64Var(&s.Weather.Seed, "seed", 1, "of what the cloud does by chance")
 	flags.DurationVar(&s.Weather.Delay, "delay", time.Second, "events of the bucket are late by up to this")
 	flags.Float64Var(&s.Weather.Duplicate, "duplicate", 0.2, "the chance that such an event comes twice")
@@ -94,6 +95,9 @@ func parse(args []string) (settings, error) {
 		return s, err
 	}
 	s.command = flags.Args()
+	if *anonymous {
+		s.parameters["Options"] = strings.TrimPrefix(s.parameters["Options"]+",anonymous-pull=on", ",")
+	}
 	for name, value := range map[string]string{"-template": s.template, "-functions": s.Bootstraps,
 		"-dynoxide or TARE_DYNOXIDE": s.DynamoDB, "-versitygw or TARE_VERSITYGW": s.S3} {
 		if value == "" {
@@ -147,9 +151,11 @@ func run(ctx context.Context, args []string, out io.Writer) (status int, err err
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	c, err := d.Mint(ctx, s.user, s.rights)
+	c, err := known(s.credential)
 	if err != nil {
-		return 1, err
+		if c, err = d.Mint(ctx, s.user, s.rights); err != nil {
+			return 1, err
+		}
 	}
 	if err := hand(s, d, c, out); err != nil {
 		return 1, err
@@ -172,12 +178,25 @@ func read(s settings) (template.Stack, error) {
 	return template.Read(file, template.Setting{Account: deploy.Account, Region: standin.Region, Parameters: s.parameters})
 }
 
+// known is the credential of an earlier cloud on the same data.
+func known(file string) (deploy.Credential, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return deploy.Credential{}, err
+	}
+	name, token, ok := strings.Cut(strings.TrimSpace(string(text)), ":")
+	if !ok {
+		return deploy.Credential{}, fmt.Errorf("%s is not name:password", file)
+	}
+	return deploy.Credential{Name: name, Token: token}, nil
+}
+
 // hand tells who started the cloud how to use it.
 func hand(s settings, d *deploy.Deployment, c deploy.Credential, out io.Writer) error {
 	if s.credential != "" {
 		// The file is there, whole, or it is not: others wait for it.
 		next := s.credential + ".next"
-		if err := os.WriteFile(next, []byte(c.Name+":"+c.Password), 0o600); err != nil {
+		if err := os.WriteFile(next, []byte(c.Name+":"+c.Token), 0o600); err != nil {
 			return err
 		}
 		if err := os.Rename(next, s.credential); err != nil {
@@ -194,7 +213,7 @@ func hand(s settings, d *deploy.Deployment, c deploy.Credential, out io.Writer) 
   docker tag alpine:3 %s/alpine:3 && docker push %s/alpine:3
 
 Layers of more than about 4.5 MB do not fit through the function: docs/http.md tells what clients then print.
-`, d.URL, c.Name, c.Password, host, host, host)
+`, d.URL, c.Name, c.Token, host, host, host)
 	return err
 }
 
@@ -204,7 +223,7 @@ func attend(ctx context.Context, command []string, url string, c deploy.Credenti
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "CONFORMANCE_URL="+url, "CONFORMANCE_USER="+c.Name, "CONFORMANCE_PASSWORD="+c.Password)
+	cmd.Env = append(os.Environ(), "CONFORMANCE_URL="+url, "CONFORMANCE_USER="+c.Name, "CONFORMANCE_PASSWORD="+c.Token)
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1), nil

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,6 +42,30 @@ func newBox(t *testing.T, e endpoint) *box {
 		b.env = append(b.env, "SSL_CERT_FILE="+e.ca)
 	}
 	return b
+}
+
+// knowing returns a box whose clients know the endpoint's credentials, if there are any, from Docker's configuration: crane,
+// oras, skopeo and podman read it.
+func knowing(t *testing.T, e endpoint) *box {
+	t.Helper()
+	b := newBox(t, e)
+	b.learn(e)
+	return b
+}
+
+// learn writes the endpoint's credentials into the configuration of the box.
+func (b *box) learn(e endpoint) {
+	b.t.Helper()
+	if e.user == "" {
+		return
+	}
+	auth := base64.StdEncoding.EncodeToString([]byte(e.user + ":" + e.password))
+	if err := os.MkdirAll(b.file(".docker"), 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(b.file(".docker/config.json"), fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, e.addr, auth), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // in returns the box for a part of the test.

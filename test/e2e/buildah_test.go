@@ -44,7 +44,8 @@ func TestBuildahBuild(t *testing.T) {
 	b.must("copy", container, b.file("greeting"), "/greeting")
 	b.must("config", "--cmd", "/greeting", container)
 	b.must("commit", container, "built")
-	b.must("push", "--tls-verify=false", "--digestfile", b.file("digest"), "built", "docker://"+e.ref("team/app:built"))
+	options := imageOptions(e, "--")
+	b.must("push", append(options, "--digestfile", b.file("digest"), "built", "docker://"+e.ref("team/app:built"))...)
 	root := e.holds(t, "team/app:built")
 	if said, err := os.ReadFile(b.file("digest")); err != nil || string(said) != root.Digest.String() {
 		t.Errorf("the client pushed %q, the registry has %s, or %v", said, root.Digest, err)
@@ -54,13 +55,13 @@ func TestBuildahBuild(t *testing.T) {
 	b.must("manifest", "create", "multi")
 	b.must("manifest", "add", "multi", "built")
 	b.must("manifest", "add", "--arch", "arm64", "multi", "oci:"+other.layout+":latest")
-	b.must("manifest", "push", "--all", "--tls-verify=false", "multi", "docker://"+e.ref("team/app:multi"))
+	b.must("manifest", append(append([]string{"push", "--all"}, options...), "multi", "docker://"+e.ref("team/app:multi"))...)
 	if root := e.holds(t, "team/app:multi"); root.MediaType != ocispec.MediaTypeImageIndex {
 		t.Errorf("the index has media type %s", root.MediaType)
 	}
 
 	clean := newBuildah(t)
-	container = strings.TrimSpace(clean.must("from", "--tls-verify=false", "docker://"+e.ref("team/app:multi")))
+	container = strings.TrimSpace(clean.must("from", append(options, "docker://"+e.ref("team/app:multi"))...))
 	mounted := strings.TrimSpace(clean.must("mount", container))
 	if got, err := os.ReadFile(mounted + "/greeting"); err != nil || string(got) != greeting {
 		t.Errorf("the pulled image greets %q, want %q, or %v", got, greeting, err)

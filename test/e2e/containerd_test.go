@@ -104,7 +104,7 @@ func TestCtrPull(t *testing.T) {
 	img := newImage(t, t.Name())
 	e.put(t, "team/app:1.0", img)
 	b := containerd(t)
-	b.must("ctr", "images", "pull", "--snapshotter", "native", "--plain-http", e.ref("team/app:1.0"))
+	b.must("ctr", append(append([]string{"images", "pull", "--snapshotter", "native"}, ctrOptions(t, e)...), e.ref("team/app:1.0"))...)
 	out := b.must("ctr", "snapshots", "--snapshotter", "native", "list")
 	if unpacked := strings.Count(out, "Committed"); unpacked != 2 {
 		t.Errorf("%d layers were unpacked, want 2: %s", unpacked, out)

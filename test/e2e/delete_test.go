@@ -18,15 +18,15 @@ func TestDelete(t *testing.T) {
 		manifestGoes bool // the client removes what the tag names, and not the tag alone
 	}{
 		{"crane by tag", func(t *testing.T, e endpoint, name string, _ digest.Digest) error {
-			_, err := newBox(t, e).run("crane", "delete", e.ref(name))
+			_, err := knowing(t, e).run("crane", "delete", e.ref(name))
 			return err
 		}, false},
 		{"crane by digest", func(t *testing.T, e endpoint, _ string, root digest.Digest) error {
-			_, err := newBox(t, e).run("crane", "delete", e.ref("team/app@"+root.String()))
+			_, err := knowing(t, e).run("crane", "delete", e.ref("team/app@"+root.String()))
 			return err
 		}, true},
 		{"oras", func(t *testing.T, e endpoint, name string, _ digest.Digest) error {
-			_, err := newBox(t, e).run("oras", "manifest", "delete", "--force", "--plain-http", e.ref(name))
+			_, err := knowing(t, e).run("oras", "manifest", "delete", "--force", "--plain-http", e.ref(name))
 			return err
 		}, true},
 		{"regctl tag", func(t *testing.T, e endpoint, name string, _ digest.Digest) error {
@@ -46,7 +46,7 @@ func TestDelete(t *testing.T) {
 			return err
 		}, true},
 		{"skopeo", func(t *testing.T, e endpoint, name string, _ digest.Digest) error {
-			_, err := newBox(t, e).run("skopeo", "delete", "--tls-verify=false", "docker://"+e.ref(name))
+			_, err := knowing(t, e).run("skopeo", "delete", "--tls-verify=false", "docker://"+e.ref(name))
 			return err
 		}, true},
 	} {
@@ -79,7 +79,7 @@ func TestDelete(t *testing.T) {
 // TestDeleteBlob removes a blob that no manifest uses.
 func TestDeleteBlob(t *testing.T) {
 	e := serve(t, access{}).endpoint
-	b := newBox(t, e)
+	b := knowing(t, e)
 	const body = "nobody needs me"
 	d := digest.FromString(body)
 	if _, err := b.feed(body, "oras", "blob", "push", "--plain-http", "--size", "15", e.ref("team/app@"+d.String()), "-"); err != nil {

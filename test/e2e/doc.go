@@ -11,6 +11,8 @@
 // The environment says:
 //
 //   - TARE_E2E_SERVE: how a registry is started (see [defaultServe]);
+//   - TARE_E2E_LIMIT: the most bytes that the registry takes in one request; what needs more is not pushed, and
+//     TestBeyondTheLimit shows what clients then print;
 //   - TARE_E2E_CLIENTS: the folder where install.sh puts the clients that it builds;
 //   - TARE_E2E_WITHOUT: a comma-separated list of [ability] names that a registry in Tare's place lacks; refused under CI;
 //   - CI: when set, a client that is not installed fails its tests instead of skipping them.

@@ -14,12 +14,7 @@ func TestDocker(t *testing.T) {
 	pusher, puller := dockerd(t), dockerd(t)
 	client{
 		push: func(t *testing.T, e endpoint, name string, img image) error {
-			if err := pusher.in(t).login(e); err != nil {
-				return err
-			}
-			pusher.in(t).must("docker", "load", "-i", img.archive(t, e.ref(name)))
-			_, err := pusher.in(t).run("docker", "push", e.ref(name))
-			return err
+			return dockerPush(pusher.in(t), e, name, img)
 		},
 		pull: func(t *testing.T, e endpoint, name string, img image) error {
 			if err := puller.in(t).login(e); err != nil {
@@ -40,6 +35,11 @@ func TestDocker(t *testing.T) {
 func TestDockerManifestList(t *testing.T) {
 	e := serve(t, access{}).endpoint
 	pusher, puller := dockerd(t), dockerd(t)
+	for _, b := range []*box{pusher, puller} {
+		if err := b.login(e); err != nil {
+			t.Fatal(err)
+		}
+	}
 	images := map[string]image{"amd64": newImage(t, "amd64"), "arm64": newImage(t, "arm64")}
 	for architecture, img := range images {
 		name := e.ref("team/app:" + architecture)
@@ -56,6 +56,16 @@ func TestDockerManifestList(t *testing.T) {
 	puller.must("docker", "pull", "--platform", "linux/amd64", list)
 	puller.must("docker", "save", "-o", puller.file("saved.tar"), list)
 	images["amd64"].sameAsArchive(t, puller.file("saved.tar"))
+}
+
+func dockerPush(b *box, e endpoint, name string, img image) error {
+	b.t.Helper()
+	if err := b.login(e); err != nil {
+		return err
+	}
+	b.must("docker", "load", "-i", img.archive(b.t, e.ref(name)))
+	_, err := b.run("docker", "push", e.ref(name))
+	return err
 }
 
 // dockerd starts a Docker daemon with empty storage, without networks, and returns the box of its clients. Docker does not
@@ -94,8 +104,9 @@ func (b *box) login(e endpoint) error {
 func TestDockerMount(t *testing.T) {
 	e, wire := record(t, serve(t, access{}).endpoint)
 	b := dockerd(t)
-	b.must("docker", "load", "-i", newImage(t, t.Name()).archive(t, e.ref("team/one:1.0")))
-	b.must("docker", "push", e.ref("team/one:1.0"))
+	if err := dockerPush(b, e, "team/one:1.0", newImage(t, t.Name())); err != nil {
+		t.Fatal(err)
+	}
 	b.must("docker", "tag", e.ref("team/one:1.0"), e.ref("team/two:1.0"))
 	if out := b.must("docker", "push", e.ref("team/two:1.0")); strings.Count(out, "Mounted from team/one") != 2 {
 		t.Errorf("not all layers were mounted: %s", out)

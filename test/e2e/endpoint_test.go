@@ -72,6 +72,27 @@ func (e endpoint) send(t *testing.T, method, path string, header http.Header, bo
 	if e.user != "" {
 		request.SetBasicAuth(e.user, e.password)
 	}
+	response, err := e.transport.RoundTrip(request)
+	if err != nil || response.StatusCode != http.StatusTemporaryRedirect {
+		return response, err
+	}
+	return e.follow(t, response, request)
+}
+
+// follow asks where the registry says that a blob is. The credentials are not for there.
+func (e endpoint) follow(t *testing.T, response *http.Response, from *http.Request) (*http.Response, error) {
+	t.Helper()
+	response.Body.Close()
+	to, err := response.Location()
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(t.Context(), from.Method, to.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header = from.Header.Clone()
+	request.Header.Del("Authorization")
 	return e.transport.RoundTrip(request)
 }
 

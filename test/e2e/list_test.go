@@ -24,13 +24,13 @@ func TestTags(t *testing.T) {
 	}
 	repository := e.ref("team/app")
 	t.Run("crane", func(t *testing.T) {
-		wantLines(t, newBox(t, e).must("crane", "ls", repository), want)
+		wantLines(t, knowing(t, e).must("crane", "ls", repository), want)
 	})
 	t.Run("oras", func(t *testing.T) {
-		wantLines(t, newBox(t, e).must("oras", "repo", "tags", "--plain-http", repository), want)
+		wantLines(t, knowing(t, e).must("oras", "repo", "tags", "--plain-http", repository), want)
 	})
 	t.Run("skopeo", func(t *testing.T) {
-		out := newBox(t, e).must("skopeo", "list-tags", "--tls-verify=false", "docker://"+repository)
+		out := knowing(t, e).must("skopeo", "list-tags", "--tls-verify=false", "docker://"+repository)
 		var list struct{ Tags []string }
 		if err := json.Unmarshal([]byte(out), &list); err != nil {
 			t.Fatalf("%v in %s", err, out)
@@ -45,7 +45,9 @@ func TestTags(t *testing.T) {
 		wantLines(t, regctlPages(b, "tag", "ls", repository), want)
 	})
 	t.Run("podman", func(t *testing.T) {
-		out := newPodman(t).must("search", "--list-tags", "--tls-verify=false", "--limit", "2000", "--format", "json", repository)
+		p := newPodman(t)
+		p.learn(e)
+		out := p.must("search", "--list-tags", "--tls-verify=false", "--limit", "2000", "--format", "json", repository)
 		var lists []struct{ Tags []string }
 		if err := json.Unmarshal([]byte(out), &lists); err != nil || len(lists) != 1 {
 			t.Fatalf("%v in %s", err, out)
@@ -65,10 +67,10 @@ func TestCatalog(t *testing.T) {
 		e.put(t, want[i]+":1.0", img)
 	}
 	t.Run("crane", func(t *testing.T) {
-		wantLines(t, newBox(t, e).must("crane", "catalog", e.addr), want)
+		wantLines(t, knowing(t, e).must("crane", "catalog", e.addr), want)
 	})
 	t.Run("oras", func(t *testing.T) {
-		wantLines(t, newBox(t, e).must("oras", "repo", "ls", "--plain-http", e.addr), want)
+		wantLines(t, knowing(t, e).must("oras", "repo", "ls", "--plain-http", e.addr), want)
 	})
 	t.Run("regctl", func(t *testing.T) {
 		b, err := regctlBox(t, e)

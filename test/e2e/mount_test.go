@@ -15,18 +15,19 @@ func TestMount(t *testing.T) {
 	const from, to = "team/one:1.0", "team/two:1.0"
 	for client, duplicate := range map[string]func(t *testing.T, e endpoint, index image) error{
 		"crane": func(t *testing.T, e endpoint, _ image) error {
-			_, err := newBox(t, e).run("crane", "copy", e.ref(from), e.ref(to))
+			_, err := knowing(t, e).run("crane", "copy", e.ref(from), e.ref(to))
 			return err
 		},
 		"ctr": func(t *testing.T, e endpoint, _ image) error {
 			need(t, uploadDigest)
 			b := containerd(t)
-			b.must("ctr", "content", "fetch", "--all-platforms", "--plain-http", e.ref(from))
-			_, err := b.run("ctr", "images", "push", "--plain-http", e.ref(to), e.ref(from))
+			options := ctrOptions(t, e)
+			b.must("ctr", append(append([]string{"content", "fetch", "--all-platforms"}, options...), e.ref(from))...)
+			_, err := b.run("ctr", append(append([]string{"images", "push"}, options...), e.ref(to), e.ref(from))...)
 			return err
 		},
 		"oras": func(t *testing.T, e endpoint, _ image) error {
-			_, err := newBox(t, e).run("oras", "cp", "--no-tty", "--from-plain-http", "--to-plain-http", e.ref(from), e.ref(to))
+			_, err := knowing(t, e).run("oras", "cp", "--no-tty", "--from-plain-http", "--to-plain-http", e.ref(from), e.ref(to))
 			return err
 		},
 		"regctl": func(t *testing.T, e endpoint, _ image) error {

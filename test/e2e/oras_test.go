@@ -48,7 +48,7 @@ func orasPull(t *testing.T, e endpoint, name string, img image) error {
 // TestOrasArtifacts pushes an artifact, attaches two to it, finds them, and copies all of it to another repository.
 func TestOrasArtifacts(t *testing.T) {
 	e, wire := record(t, serve(t, access{}).endpoint)
-	b := newBox(t, e)
+	b := knowing(t, e)
 	body := noise("artifact", 300<<10)
 	if err := os.WriteFile(b.file("model.bin"), body, 0o600); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestOrasArtifacts(t *testing.T) {
 	e.holds(t, "models/two:1.0")
 	wantReferrers(t, b, e.ref("models/two:1.0"), "", 2)
 
-	clean := newBox(t, e)
+	clean := knowing(t, e)
 	clean.must("oras", "pull", "--no-tty", "--plain-http", e.ref("models/two:1.0"))
 	if got, err := os.ReadFile(clean.file("model.bin")); err != nil || !bytes.Equal(got, body) {
 		t.Errorf("the pulled file differs from the pushed one, or %v", err)

@@ -12,12 +12,7 @@ import (
 
 func TestPodman(t *testing.T) {
 	client{
-		push: func(t *testing.T, e endpoint, name string, img image) error {
-			p := newPodman(t)
-			p.must("load", "-i", img.archive(t, e.ref(name)))
-			_, err := p.run("push", append(imageOptions(e, "--"), e.ref(name))...)
-			return err
-		},
+		push: podmanPush,
 		pull: func(t *testing.T, e endpoint, name string, img image) error {
 			p := newPodman(t)
 			if _, err := p.run("pull", append(imageOptions(e, "--"), e.ref(name))...); err != nil {
@@ -31,6 +26,13 @@ func TestPodman(t *testing.T) {
 	}.roundTrips(t)
 }
 
+func podmanPush(t *testing.T, e endpoint, name string, img image) error {
+	p := newPodman(t)
+	p.must("load", "-i", img.archive(t, e.ref(name)))
+	_, err := p.run("push", append(imageOptions(e, "--"), e.ref(name))...)
+	return err
+}
+
 // TestPodmanManifest makes an index of two images, pushes it with them, and pulls one of them by it.
 func TestPodmanManifest(t *testing.T) {
 	e := serve(t, access{}).endpoint
@@ -40,12 +42,13 @@ func TestPodmanManifest(t *testing.T) {
 	for architecture, img := range images {
 		pusher.must("manifest", "add", "--arch", architecture, "--os", "linux", "multi", "oci:"+img.layout+":latest")
 	}
-	pusher.must("manifest", "push", "--all", "--tls-verify=false", "multi", "docker://"+e.ref("team/app:multi"))
+	push := append([]string{"push", "--all"}, imageOptions(e, "--")...)
+	pusher.must("manifest", append(push, "multi", "docker://"+e.ref("team/app:multi"))...)
 	if root := e.holds(t, "team/app:multi"); root.MediaType != ocispec.MediaTypeImageIndex {
 		t.Errorf("the index has media type %s", root.MediaType)
 	}
 	puller := newPodman(t)
-	puller.must("pull", "--tls-verify=false", "--platform", "linux/amd64", e.ref("team/app:multi"))
+	puller.must("pull", append(imageOptions(e, "--"), "--platform", "linux/amd64", e.ref("team/app:multi"))...)
 	puller.must("save", "--format", "docker-archive", "-o", puller.file("saved.tar"), e.ref("team/app:multi"))
 	images["amd64"].sameAsArchive(t, puller.file("saved.tar"))
 }
@@ -60,7 +63,7 @@ func TestPodmanLogin(t *testing.T) {
 	if _, err := p.run("login", "--tls-verify=false", "-u", user, "-p", "wrong", e.addr); err == nil {
 		t.Error("a login with a wrong password succeeded")
 	}
-	p.must("login", "--tls-verify=false", "-u", user, "-p", password, e.addr)
+	p.must("login", "--tls-verify=false", "-u", user, "-p", e.password, e.addr)
 	p.must("pull", "--tls-verify=false", e.ref("team/app:1.0"))
 	if id := strings.TrimSpace(p.must("image", "inspect", "--format", "{{.Id}}", e.ref("team/app:1.0"))); id != img.content(t).config.Encoded() {
 		t.Errorf("the image is %s, want %s", id, img.content(t).config)

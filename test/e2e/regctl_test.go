@@ -64,8 +64,13 @@ func TestRegctlChunks(t *testing.T) {
 	if root := e.holds(t, "team/app:1.0"); root.Digest != img.root.Digest {
 		t.Errorf("the registry has %s, want %s", root.Digest, img.root.Digest)
 	}
-	if chunks := wire.count(func(x exchange) bool { return x.method == http.MethodPatch }); chunks < 11 {
-		t.Errorf("%d chunks, want at least 11", chunks)
+	// A registry with a limit asks for larger chunks: two of them make a part of S3's.
+	want := 11
+	if bodyLimit(t) > 0 {
+		want = 1
+	}
+	if chunks := wire.count(func(x exchange) bool { return x.method == http.MethodPatch }); chunks < want {
+		t.Errorf("%d chunks, want at least %d", chunks, want)
 	}
 	if failed := wire.count(func(x exchange) bool { return x.isUpload() && x.status >= http.StatusBadRequest }); failed != 0 {
 		t.Errorf("%d requests of the upload failed", failed)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,7 +17,8 @@ import (
 )
 
 // defaultServe starts the registry that is tested. A word in braces is replaced; a group in brackets is left out when
-// the words in it have no value.
+// the words in it have no value. A registry that is started with {credential} is closed, always: it makes a credential for
+// the user by itself and writes it to that file, as name:password.
 const defaultServe = "../../bin/tare serve --listen {addr} --data {data}" +
 	" [--htpasswd {htpasswd}] [--anonymous-pull={anonymous}] [--tls-cert {cert} --tls-key {key}]"
 
@@ -66,6 +68,7 @@ type access struct {
 type server struct {
 	endpoint
 	daemon
+	credential string // the file with what the registry made by itself; "": it makes none
 }
 
 // serve starts a registry that is stopped when the test ends, and returns when it answers.
@@ -99,6 +102,10 @@ func serve(t *testing.T, a access) *server {
 	if template == "" {
 		template = defaultServe
 	}
+	if strings.Contains(template, "{credential}") {
+		s.credential = file("credential")
+		values["credential"] = s.credential
+	}
 	s.words = fill(template, values)
 	s.transport = newTransport(t, s.ca)
 	s.restart(t)
@@ -116,7 +123,39 @@ func serve(t *testing.T, a access) *server {
 // restart runs the registry, which is not running, on its data folder.
 func (s *server) restart(t *testing.T) {
 	t.Helper()
-	s.start(t, func() bool { return answers(t.Context(), s.transport, s.url("/v2/")) })
+	s.start(t, func() bool {
+		if s.credential != "" {
+			if _, err := os.Stat(s.credential); err != nil {
+				return false
+			}
+		}
+		return answers(t.Context(), s.transport, s.url("/v2/"))
+	})
+	if s.credential == "" {
+		return
+	}
+	made, err := os.ReadFile(s.credential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.user, s.password, _ = strings.Cut(string(made), ":")
+	if s.user != user {
+		t.Fatalf("the registry made a credential for %q", s.user)
+	}
+}
+
+// bodyLimit is the most bytes that the registry takes in one request; 0: it has no limit.
+func bodyLimit(t *testing.T) int {
+	t.Helper()
+	said := os.Getenv("TARE_E2E_LIMIT")
+	if said == "" {
+		return 0
+	}
+	limit, err := strconv.Atoi(said)
+	if err != nil {
+		t.Fatalf("TARE_E2E_LIMIT: %v", err)
+	}
+	return limit
 }
 
 // fill replaces the words of a template and leaves out the groups that have no values.

@@ -48,6 +48,7 @@ type Options struct {
 	Rate, Burst     int                                             // of the HTTP API; 0: an account's default
 	TextBodies      bool                                            // see gateway.Options
 	Retry           func(attempt int, throttled bool) time.Duration // of asynchronous events; nil: as AWS
+	Observe         func(function string, r lambda.Result)          // see lambda.Options
 	Judge           Judge                                           // nil: whoever asks may
 	Environment     map[string]string                               // more variables for every function
 }
@@ -71,6 +72,7 @@ type Deployment struct {
 	Lambda  *lambda.Service
 	Gateway *gateway.Gateway
 	Bus     *events.Bus
+	Meter   *Meter         // of the calls of the table
 	Table   *standin.Proxy // in front of the table
 	Objects *standin.Proxy // in front of the bucket
 
@@ -167,7 +169,7 @@ func (d *Deployment) startLambda() error {
 	maps.Copy(d.endpoints, d.options.Environment)
 	d.Lambda, err = lambda.New(lambda.Options{
 		Region: standin.Region, Account: Account, Concurrency: d.options.Concurrency, Common: d.endpoints, Log: d.options.Log,
-		Recycle: d.options.Recycle, Wait: d.options.Retry,
+		Recycle: d.options.Recycle, Wait: d.options.Retry, Observe: d.options.Observe,
 	}, functions...)
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func TestDeploy(t *testing.T) {
 		}
 	}
 	c, err := d.Mint(t.Context(), "first", "push")
-	if err != nil || c.Name != "first" || c.Password != "secret" {
+	if err != nil || c.Name != "first" || c.Token != "secret" {
 		t.Errorf("minted %v, %v", c, err)
 	}
 	until(`"rights":"push"`)

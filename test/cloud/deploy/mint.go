@@ -41,10 +41,10 @@ func (d *Deployment) Invoke(ctx context.Context, function string, event []byte) 
 	return answer, nil
 }
 
-// Credential is one that the registry has minted.
+// Credential is one that the registry has minted. Its token is the password.
 type Credential struct {
-	Name     string `json:"name"`
-	Password string `json:"password"`
+	Name  string
+	Token string
 }
 
 // payload is the event in the line that the stack prints for its deployer.
@@ -70,8 +70,12 @@ func (d *Deployment) Mint(ctx context.Context, name, rights string) (Credential,
 	if err != nil {
 		return c, err
 	}
-	if err := json.Unmarshal(answer, &c); err != nil || c.Name != name || c.Password == "" {
-		return c, fmt.Errorf("minting answered %d bytes without a name and a password: %w", len(answer), err)
+	var report struct{ Error, Name, Token string }
+	if err := json.Unmarshal(answer, &report); err != nil {
+		return c, fmt.Errorf("minting: %w", err)
 	}
-	return c, nil
+	if report.Error != "" || report.Name != name || report.Token == "" {
+		return c, fmt.Errorf("minting with %s: %q", line[2], report.Error)
+	}
+	return Credential{report.Name, report.Token}, nil
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // startTable starts the stand-in of DynamoDB, makes the table, and returns the address that functions are given. What
-// stands between them and it, from front to back: the judge, and the faults.
+// stands between them and it, from front to back: the judge, the meter, and the faults.
 func (d *Deployment) startTable(ctx context.Context) (string, error) {
 	if len(d.stack.Tables) != 1 {
 		return "", fmt.Errorf("the stack has %d tables", len(d.stack.Tables))
@@ -51,14 +51,16 @@ func (d *Deployment) startTable(ctx context.Context) (string, error) {
 	if len(plans) > 0 {
 		d.Table.Use(standin.First(plans...))
 	}
-	if d.options.Judge == nil {
-		return d.Table.URL, nil
-	}
 	next, err := forward(d.Table.URL)
 	if err != nil {
 		return "", err
 	}
-	address, err := d.serve("127.0.0.1:0", d.options.Judge.DynamoDB(next))
+	d.Meter = newMeter(next)
+	var front http.Handler = d.Meter
+	if d.options.Judge != nil {
+		front = d.options.Judge.DynamoDB(front)
+	}
+	address, err := d.serve("127.0.0.1:0", front)
 	return "http://" + address, err
 }
 
@@ -85,10 +87,11 @@ func (d *Deployment) startBucket(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.closing(func() error { d.Objects.Close(); return nil })
-	front, err := forward(d.Objects.URL)
+	plain, err := forward(d.Objects.URL)
 	if err != nil {
 		return "", err
 	}
+	var front http.Handler = plain
 	if bucket.EventBridge {
 		if front, err = events.NewBucket(d.Objects.URL, d.Bus, standin.Region, Account); err != nil {
 			return "", err
@@ -107,7 +110,7 @@ func (d *Deployment) startBucket(ctx context.Context) (string, error) {
 }
 
 // forward is a proxy that keeps the host, which is signed.
-func forward(target string) (http.Handler, error) {
+func forward(target string) (*httputil.ReverseProxy, error) {
 	to, err := url.Parse(target)
 	if err != nil {
 		return nil, err

@@ -39,12 +39,15 @@ func (f *function) change() {
 }
 
 // invoke hands the event to a process and waits until it has answered, ended, or run out of time.
-func (f *function) invoke(id string, event []byte) (Result, error) {
+func (f *function) invoke(id string, event []byte) (result Result, err error) {
 	p, cold, err := f.acquire()
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{ID: id}
+	result.ID = id
+	if observe := f.service.options.Observe; observe != nil {
+		defer func() { observe(f.Name, result) }()
+	}
 	if cold {
 		begin := time.Now()
 		if fault := p.start(); fault != nil {

@@ -78,6 +78,8 @@ type Options struct {
 	Log io.Writer
 	// Idle is after how long without an event a process ends; 0: 5 minutes (ours; AWS names no time).
 	Idle time.Duration
+	// Observe is told of every invocation that reached a process, by the function's name, before its caller is; nil: nobody is.
+	Observe func(function string, r Result)
 	// Recycle ends a process after so many events; 0: never. A function may rely on no memory of the last event.
 	Recycle int
 	// Wait is how long an event waits before its next attempt, after a function's error and after a throttle; nil: as

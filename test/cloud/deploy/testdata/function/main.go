@@ -49,7 +49,7 @@ func handle(event []byte) (string, error) {
 		return "", err
 	}
 	if e.Tare == "credential" {
-		return fmt.Sprintf(`{"name":%q,"password":"secret"}`, e.Name), nil
+		return fmt.Sprintf(`{"name":%q,"token":"secret"}`, e.Name), nil
 	}
 	body, err := json.Marshal(os.Environ())
 	if err != nil {
