@@ -47,6 +47,7 @@ lint: $(LINTER) ## check style and the arrows between the rooms
 	test -z "$$(gofmt -l cmd internal test)"
 	$(LINTER) run
 	cd test/bench && $(LINTER) run
+	cd test/cloud && $(LINTER) run
 	cd test/e2e && $(LINTER) run
 	cd test/integration && $(LINTER) run
 	cd test/soak && $(LINTER) run
