@@ -3,6 +3,7 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -70,10 +71,30 @@ type Attr struct {
 	Value Value
 }
 
-// isText tells whether the name, and a value that is a string, are UTF-8.
-func (a Attr) isText() bool {
-	return utf8.ValidString(a.Name) && (a.Value.kind != KindString || utf8.ValidString(a.Value.s))
+// allowed checks the name, and a value that is a string.
+func (a Attr) allowed() error {
+	if a.Value.kind == KindString && !utf8.ValidString(a.Value.s) {
+		return errNoText
+	}
+	return allowedName(a.Name)
 }
+
+// allowedName checks the name of an attribute that is none of the key.
+func allowedName(name string) error {
+	switch {
+	case name == attrPK || name == attrSK:
+		return fmt.Errorf("an attribute %q, which is the key's", name)
+	case !utf8.ValidString(name):
+		return errNoText
+	}
+	return nil
+}
+
+// The attributes that hold the key of a row. No other attribute has these names.
+const (
+	attrPK = "pk"
+	attrSK = "sk"
+)
 
 // The attributes that the index of [Table.Due] is made of. A row is in the index while it has both.
 const (
@@ -121,7 +142,7 @@ func (r Row) Equal(o Row) bool { return (r == nil) == (o == nil) && slices.Equal
 
 // Size is what DynamoDB would count for the row under key k, in bytes: names and values.
 func (r Row) Size(k Key) int {
-	n := len("pk") + len(k.PK) + len("sk") + len(k.SK)
+	n := len(attrPK) + len(k.PK) + len(attrSK) + len(k.SK)
 	for i := range r {
 		n += len(r[i].Name) + r[i].Value.size()
 	}

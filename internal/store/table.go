@@ -242,8 +242,8 @@ func (op *Op) valid() error {
 		if !c.valid() {
 			return fmt.Errorf("a condition on %q that compares nothing", c.Attr)
 		}
-		if !(Attr{c.Attr, c.Value}).isText() {
-			return errNoText
+		if err := (Attr{c.Attr, c.Value}).allowed(); err != nil {
+			return err
 		}
 	}
 	for _, list := range [][]Attr{op.Row, op.Set, op.Add} {
@@ -251,8 +251,8 @@ func (op *Op) valid() error {
 			if (a.Name == AttrDue || a.Name == AttrShard) && a.Value.kind != KindInt {
 				return fmt.Errorf("attribute %q is made of something else than an integer", a.Name)
 			}
-			if !a.isText() {
-				return errNoText
+			if err := a.allowed(); err != nil {
+				return err
 			}
 		}
 	}
@@ -290,8 +290,10 @@ func (op *Op) validUpdate() error {
 		return fmt.Errorf("an update that only removes, of a row that need not be there")
 	}
 	names := slices.Clone(op.Remove)
-	if slices.ContainsFunc(names, func(name string) bool { return !utf8.ValidString(name) }) {
-		return errNoText
+	for _, name := range names {
+		if err := allowedName(name); err != nil {
+			return err
+		}
 	}
 	for _, a := range op.Set {
 		if a.Value.kind == 0 {

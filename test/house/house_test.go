@@ -19,18 +19,19 @@ import (
 // arrows says what each room may import of the others, beside internal/clock. Rooms not named here are doors or suites,
 // which may import all.
 var arrows = map[string][]string{
-	"internal/oci":              {},
-	"internal/clock":            {},
-	"internal/store":            {},
-	"internal/store/memstore":   {"internal/store"},
-	"internal/store/diskstore":  {"internal/store"},
-	"internal/store/faultstore": {"internal/store"},
-	"internal/store/storetest":  {"internal/store"},
-	"internal/refcount":         {"internal/oci", "internal/store"},
-	"internal/upload":           {"internal/oci", "internal/refcount", "internal/store"},
-	"internal/registry":         {"internal/oci", "internal/upload", "internal/refcount", "internal/store"},
-	"internal/auth":             {"internal/oci", "internal/refcount"},
-	"internal/ocihttp":          {"internal/oci", "internal/auth"},
+	"internal/oci":               {},
+	"internal/clock":             {},
+	"internal/store":             {},
+	"internal/store/memstore":    {"internal/store"},
+	"internal/store/diskstore":   {"internal/store"},
+	"internal/store/dynamostore": {"internal/store"},
+	"internal/store/faultstore":  {"internal/store"},
+	"internal/store/storetest":   {"internal/store"},
+	"internal/refcount":          {"internal/oci", "internal/store"},
+	"internal/upload":            {"internal/oci", "internal/refcount", "internal/store"},
+	"internal/registry":          {"internal/oci", "internal/upload", "internal/refcount", "internal/store"},
+	"internal/auth":              {"internal/oci", "internal/refcount"},
+	"internal/ocihttp":           {"internal/oci", "internal/auth"},
 }
 
 // outside says which modules a room may import beside the standard library. A room that is not named here, and is not a
@@ -42,8 +43,10 @@ var outside = map[string][]string{
 	"internal/registry":        {"github.com/opencontainers/go-digest"},
 	"internal/store/memstore":  {"github.com/tidwall/btree"},
 	"internal/store/diskstore": {"github.com/tidwall/btree", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "golang.org/x/sys/unix"},
-	"internal/auth":            {"golang.org/x/crypto/bcrypt", "golang.org/x/sync/singleflight"},
-	"internal/ocihttp":         {},
+	"internal/store/dynamostore": {"github.com/aws/aws-sdk-go-v2/aws", "github.com/aws/aws-sdk-go-v2/service/dynamodb",
+		"github.com/aws/aws-sdk-go-v2/service/dynamodb/types", "github.com/aws/smithy-go", "github.com/aws/smithy-go/transport/http"},
+	"internal/auth":    {"golang.org/x/crypto/bcrypt", "golang.org/x/sync/singleflight"},
+	"internal/ocihttp": {},
 }
 
 // forbidden are calls that only the named room may make.

@@ -62,7 +62,7 @@ func (t *table) wantQuery(q store.Query, all []string) {
 	}
 	var got []string
 	for _, it := range t.walk(q) {
-		if it.Key.PK != q.PK || it.Row.Text("sk") != it.Key.SK {
+		if it.Key.PK != q.PK || it.Row.Text("name") != it.Key.SK {
 			t.Fatalf("query %+v: got row %s under key %s", q, describe(it.Row), it.Key)
 		}
 		got = append(got, it.Key.SK)
@@ -88,7 +88,7 @@ var queryTests = []tableTest{
 		for _, pk := range []string{"p", "p\x00", "o\U0010ffff", "p\U0010ffff", "q", "pa"} {
 			var ops []store.Op
 			for _, sk := range trickySKs {
-				ops = append(ops, put(key(pk, sk), text("sk", sk)))
+				ops = append(ops, put(key(pk, sk), text("name", sk)))
 			}
 			t.commit(ops...)
 		}
@@ -102,7 +102,7 @@ var queryTests = []tableTest{
 	}},
 	{"PagesOfEverySize", func(t *table) {
 		for _, sk := range trickySKs {
-			t.commit(put(key("p", sk), text("sk", sk)))
+			t.commit(put(key("p", sk), text("name", sk)))
 		}
 		for limit := 1; limit <= len(trickySKs)+1; limit++ {
 			t.wantQuery(store.Query{PK: "p", Limit: limit}, trickySKs)
@@ -113,7 +113,7 @@ var queryTests = []tableTest{
 		ops := make([]store.Op, 0, store.MaxOps)
 		for i := range store.MaxLimit + 5 {
 			all = append(all, fmt.Sprintf("%05d", i))
-			ops = append(ops, put(key("p", all[i]), text("sk", all[i])))
+			ops = append(ops, put(key("p", all[i]), text("name", all[i])))
 			if len(ops) == store.MaxOps || i == store.MaxLimit+4 {
 				t.commit(ops...)
 				ops = ops[:0]
@@ -152,9 +152,9 @@ var queryTests = []tableTest{
 	{"SeesChanges", func(t *table) {
 		all := []string{"a", "b", "c"}
 		for _, sk := range all {
-			t.commit(put(key("p", sk), text("sk", sk)))
+			t.commit(put(key("p", sk), text("name", sk)))
 		}
-		t.commit(store.Op{Key: key("p", "b"), Kind: store.OpDelete}, put(key("p", "bb"), text("sk", "bb")))
+		t.commit(store.Op{Key: key("p", "b"), Kind: store.OpDelete}, put(key("p", "bb"), text("name", "bb")))
 		t.wantQuery(store.Query{PK: "p", Limit: 10}, []string{"a", "bb", "c"})
 	}},
 	{"Limits", func(t *table) {

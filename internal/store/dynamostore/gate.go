@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dynamostore
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"tare/internal/clock"
+)
+
+// gate stands between the SDK and the network for one request and knows whether the last byte of its body has left. A
+// request of which that byte is missing cannot happen; of any other nobody but DynamoDB knows.
+//
+// The last byte does not leave once the moment before has come by the wall clock, however long the process was frozen
+// between its decision and the wire: that is what keeps a commit's clock reading young (A4).
+type gate struct {
+	before time.Time // zero: none
+	clock  clock.Clock
+	next   dynamodb.HTTPClient
+	state  atomic.Int32
+}
+
+// The states of a gate. It leaves open once.
+const (
+	gateOpen   = iota
+	gatePassed // the last byte has left
+	gateShut   // it will not leave any more
+	gateLate   // it came when it was too late, and will not leave
+)
+
+var (
+	errShut = errors.New("the request was given up")
+	errLate = errors.New("the request was ready when it was too late to send it")
+)
+
+// through lets a request go through the gate, once.
+func (g *gate) through(o *dynamodb.Options) {
+	once(o)
+	g.next, o.HTTPClient = o.HTTPClient, g
+}
+
+// once makes the SDK send a request a single time.
+func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
+
+// shut closes the gate and tells whether it was in time: then the request has not happened and will not.
+func (g *gate) shut() bool {
+	return g.state.CompareAndSwap(gateOpen, gateShut) || g.state.Load() != gatePassed
+}
+
+func (g *gate) late() bool { return g.state.Load() == gateLate }
+
+// Do implements [dynamodb.HTTPClient]. The body can be given again: a connection that turns out dead before anything is
+// written costs nothing then.
+func (g *gate) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		data, err := io.ReadAll(r.Body)
+		if err := errors.Join(err, r.Body.Close()); err != nil {
+			return nil, err
+		}
+		r.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(&gatedReader{gate: g, data: bytes.NewReader(data)}), nil
+		}
+		r.Body, _ = r.GetBody() // which has no error
+	}
+	return g.next.Do(r)
+}
+
+// pass tells whether the last byte may leave.
+func (g *gate) pass() error {
+	if !g.before.IsZero() && !g.clock.Now().Before(g.before) {
+		g.state.CompareAndSwap(gateOpen, gateLate)
+	} else {
+		g.state.CompareAndSwap(gateOpen, gatePassed)
+	}
+	switch g.state.Load() {
+	case gatePassed:
+		return nil
+	case gateLate:
+		return errLate
+	}
+	return errShut
+}
+
+// gatedReader gives a body whose end the gate holds back.
+type gatedReader struct {
+	gate *gate
+	data *bytes.Reader
+}
+
+func (r *gatedReader) Read(p []byte) (int, error) {
+	n, err := r.data.Read(p)
+	if r.data.Len() == 0 && err == nil {
+		if err := r.gate.pass(); err != nil {
+			return 0, err
+		}
+	}
+	return n, err
+}
