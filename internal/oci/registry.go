@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Registry is what a registry does, in four roles. The order of arguments is context, repository, identity, content,
+// Registry is what a registry does, in five roles. The order of arguments is context, repository, identity, content,
 // options. Everything that a method does for a repository is invisible in every other one.
 //
 // All methods are safe for concurrent use. Errors for the client are *[Error]; Unavailable and Internal can come from
@@ -16,6 +16,7 @@ import (
 type Registry interface {
 	Puller
 	Pusher
+	DirectPusher
 	Deleter
 	Lister
 }
@@ -29,10 +30,11 @@ type Puller interface {
 	Manifest(ctx context.Context, repo Repository, ref Reference) (Content, error)
 
 	// ResolveBlob finds a blob that is visible in the repository, and by finding it promises that it stays for
-	// a lease, long enough to push a manifest that needs it. Errors: BlobUnknown.
-	ResolveBlob(ctx context.Context, repo Repository, d Digest) (Descriptor, error)
+	// a lease, long enough to push a manifest that needs it. Its Location answers HEAD, and it has no Open. Errors:
+	// BlobUnknown.
+	ResolveBlob(ctx context.Context, repo Repository, d Digest) (Blob, error)
 
-	// Blob is ResolveBlob with a way to the bytes. Errors: BlobUnknown.
+	// Blob is ResolveBlob with a way to the bytes: its Location answers GET. Errors: BlobUnknown.
 	Blob(ctx context.Context, repo Repository, d Digest) (Blob, error)
 }
 
@@ -45,7 +47,8 @@ type Content struct {
 // Blob is a way to a blob's bytes, good for minutes.
 type Blob struct {
 	Descriptor
-	// Location is a signed URL on another host that serves the bytes, or "" where Open must be used.
+	// Location is a signed URL on another host that serves the bytes, or "" where Open must be used. It is a secret until
+	// it ends.
 	Location string
 	// Open reads length bytes from offset; a length of -1 means to the end. The range lies inside the blob. The reader
 	// may be an *os.File, which the kernel can send.

@@ -17,12 +17,15 @@ func (h *Handler) headBlob(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	desc, err := h.reg.ResolveBlob(x.r.Context(), x.repo, d)
+	blob, err := h.reg.ResolveBlob(x.r.Context(), x.repo, d)
 	if err != nil {
 		return err
 	}
-	if x.describe(desc) {
+	switch {
+	case x.describe(blob.Descriptor):
 		return x.writeEmpty(http.StatusNotModified)
+	case blob.Location != "":
+		return x.redirect(blob.Location)
 	}
 	x.Header()["Accept-Ranges"] = []string{"bytes"}
 	x.WriteHeader(http.StatusOK)
@@ -45,9 +48,7 @@ func (h *Handler) getBlob(x *exchange) error {
 	case known:
 		return x.writeEmpty(http.StatusNotModified)
 	case blob.Location != "":
-		header.Del("Content-Type")
-		header["Location"] = []string{blob.Location}
-		return x.writeEmpty(http.StatusTemporaryRedirect)
+		return x.redirect(blob.Location)
 	}
 	header["Accept-Ranges"] = []string{"bytes"}
 	s, part := span{0, blob.Size}, false
@@ -58,6 +59,16 @@ func (h *Handler) getBlob(x *exchange) error {
 		}
 	}
 	return h.sendBlob(x, blob, s, part)
+}
+
+// redirect sends the client to where the blob is. The digest stays said here, where the client trusts it; the place is good for
+// minutes, and for whoever is told of it.
+func (x *exchange) redirect(location string) error {
+	header := x.Header()
+	header.Del("Content-Type")
+	header["Location"] = []string{location}
+	header["Cache-Control"] = []string{"no-store"}
+	return x.writeEmpty(http.StatusTemporaryRedirect)
 }
 
 // ifRange tells whether the range still means what the client thinks (RFC 9110, "If-Range"). Content of a digest never

@@ -205,8 +205,7 @@ func (h *Handler) logRequest(x *exchange, method string, failure *oci.Error, d t
 	if x.target.name != "" {
 		attrs = append(attrs, slog.String("repository", clip(x.target.name)))
 	}
-	// An upload's id is as good as a key to it.
-	if x.target.ref != "" && x.target.route != routeUpload {
+	if x.target.ref != "" && !x.target.route.secret() {
 		attrs = append(attrs, slog.String("reference", clip(x.target.ref)))
 	}
 	if x.target.route == routeUnknown {

@@ -46,6 +46,13 @@ func calls() map[string]func(*server) reply {
 		"Tags":            send("GET", "/v2/a/tags/list", nil),
 		"Repositories":    send("GET", "/v2/_catalog", nil),
 		"Referrers":       send("GET", "/v2/a/referrers/"+layer, nil),
+		"HaveBlobs":       send("POST", "/v2/a/_tare/v1/have", `{"digests":[]}`),
+		"OpenDirect":      send("POST", "/v2/a/_tare/v1/uploads", `{"digest":"`+layer+`","size":5}`),
+		"SignDirect":      send("POST", "/v2/a/_tare/v1/uploads/x/urls", "{}"),
+		"DirectParts":     send("GET", "/v2/a/_tare/v1/uploads/x/parts", nil),
+		"CompleteDirect":  send("POST", "/v2/a/_tare/v1/uploads/x/complete", nil),
+		"DirectStatus":    send("GET", "/v2/a/_tare/v1/uploads/x", nil),
+		"CancelDirect":    send("DELETE", "/v2/a/_tare/v1/uploads/x", nil),
 	}
 }
 

@@ -16,7 +16,7 @@ func ParsePath(u *url.URL) (route, name, ref string) {
 
 // FormatPath is the inverse of ParsePath.
 func FormatPath(route, name, ref string) string {
-	for rt := routeUnknown; rt <= routeReferrers; rt++ {
+	for rt := routeUnknown; rt <= routeDirectComplete; rt++ {
 		if rt.String() == route {
 			return target{rt, name, ref}.path()
 		}

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"tare/internal/oci"
 )
@@ -35,6 +36,11 @@ type fake struct {
 	size     int64                // of each blob, where it is not 0
 	perPage  int                  // how many referrers a page has, 0 for all
 	absent   []oci.Digest         // what each pushed manifest lists and is not there
+
+	directs   map[string]*fakeDirect
+	waits     int             // of each direct upload
+	waited    []time.Duration // how long verifications were waited for
+	notDirect bool
 }
 
 type fakeRepo struct {
@@ -50,7 +56,7 @@ type fakeUpload struct {
 }
 
 func newFake() *fake {
-	return &fake{repos: map[oci.Repository]*fakeRepo{}, uploads: map[string]*fakeUpload{}, fail: map[string]error{}}
+	return &fake{repos: map[oci.Repository]*fakeRepo{}, uploads: map[string]*fakeUpload{}, directs: map[string]*fakeDirect{}, fail: map[string]error{}}
 }
 
 var _ oci.Registry = (*fake)(nil)
@@ -126,12 +132,16 @@ func (f *fake) manifest(repo oci.Repository, ref oci.Reference) (oci.Content, er
 	return c, nil
 }
 
-func (f *fake) ResolveBlob(ctx context.Context, repo oci.Repository, d oci.Digest) (oci.Descriptor, error) {
+func (f *fake) ResolveBlob(ctx context.Context, repo oci.Repository, d oci.Digest) (oci.Blob, error) {
 	if err := f.enter(ctx, "ResolveBlob"); err != nil {
-		return oci.Descriptor{}, err
+		return oci.Blob{}, err
 	}
 	b, err := f.blob(repo, d)
-	return oci.Descriptor{MediaType: oci.MediaTypeBlob, Digest: d, Size: int64(len(b))}, err
+	blob := oci.Blob{Descriptor: oci.Descriptor{MediaType: oci.MediaTypeBlob, Digest: d, Size: int64(len(b))}}
+	if f.location != "" {
+		blob.Location = f.location + string(d)
+	}
+	return blob, err
 }
 
 func (f *fake) blob(repo oci.Repository, d oci.Digest) (string, error) {

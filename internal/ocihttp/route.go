@@ -16,20 +16,34 @@ const (
 	routeUnknown   route = iota
 	routeBase            // /v2/
 	routeCatalog         // /v2/_catalog
+	routeDiscover        // /v2/_oci/ext/discover
 	routeManifest        // /v2/<name>/manifests/<reference>
 	routeBlob            // /v2/<name>/blobs/<digest>
 	routeUploads         // /v2/<name>/blobs/uploads/
 	routeUpload          // /v2/<name>/blobs/uploads/<id>
 	routeTags            // /v2/<name>/tags/list
 	routeReferrers       // /v2/<name>/referrers/<digest>
+
+	// Extensions; those of direct.go are below /v2/<name>/_tare/v1/
+	routeDiscoverIn     // /v2/<name>/_oci/ext/discover
+	routeHave           // have
+	routeDirects        // uploads
+	routeDirect         // uploads/<id>
+	routeDirectURLs     // uploads/<id>/urls
+	routeDirectParts    // uploads/<id>/parts
+	routeDirectComplete // uploads/<id>/complete
 )
 
 func (rt route) String() string {
-	return [...]string{"unknown", "base", "catalog", "manifest", "blob", "uploads", "upload", "tags", "referrers"}[rt]
+	return [...]string{"unknown", "base", "catalog", "discover", "manifest", "blob", "uploads", "upload", "tags", "referrers", "discover in",
+		"have", "direct uploads", "direct upload", "direct urls", "direct parts", "direct complete"}[rt]
 }
 
 // named tells whether the paths of the route hold the name of a repository.
 func (rt route) named() bool { return rt >= routeManifest }
+
+// secret tells whether the reference in the paths of the route is an upload's id, which is as good as a key to it.
+func (rt route) secret() bool { return rt == routeUpload || rt >= routeDirect }
 
 // handleFunc does what one endpoint does. It writes an answer, or returns an error, which is answered elsewhere.
 type handleFunc func(*Handler, *exchange) error
@@ -48,8 +62,17 @@ func (rt route) method(method string) (auth.Action, handleFunc) {
 			return auth.Push, (*Handler).finishUpload
 		}
 	case "POST":
-		if rt == routeUploads {
+		switch rt {
+		case routeUploads:
 			return auth.Push, (*Handler).startUpload
+		case routeHave:
+			return auth.Pull, (*Handler).haveBlobs
+		case routeDirects:
+			return auth.Push, (*Handler).openDirect
+		case routeDirectURLs:
+			return auth.Push, (*Handler).signDirect
+		case routeDirectComplete:
+			return auth.Push, (*Handler).completeDirect
 		}
 	case "PATCH":
 		if rt == routeUpload {
@@ -63,6 +86,8 @@ func (rt route) method(method string) (auth.Action, handleFunc) {
 			return auth.Delete, (*Handler).deleteBlob
 		case routeUpload:
 			return auth.Push, (*Handler).cancelUpload
+		case routeDirect:
+			return auth.Push, (*Handler).cancelDirect
 		}
 	}
 	return 0, nil
@@ -74,6 +99,14 @@ func (rt route) read(head bool) (auth.Action, handleFunc) {
 		return 0, (*Handler).base
 	case routeCatalog:
 		return auth.Pull, (*Handler).listRepositories
+	case routeDiscover:
+		return 0, (*Handler).discover
+	case routeDiscoverIn:
+		return auth.Pull, (*Handler).discover
+	case routeDirect:
+		return auth.Push, (*Handler).directStatus
+	case routeDirectParts:
+		return auth.Push, (*Handler).directParts
 	case routeManifest:
 		if head {
 			return auth.Pull, (*Handler).headManifest
@@ -129,6 +162,14 @@ func parsePath(u *url.URL) target {
 		return target{route: routeBase}
 	case "_catalog":
 		return target{route: routeCatalog}
+	case discoverPath:
+		return target{route: routeDiscover}
+	}
+	if name, ok := strings.CutSuffix(p, "/"+discoverPath); ok {
+		return target{routeDiscoverIn, name, ""}
+	}
+	if name, rest, ok := strings.Cut(p, directInfix); ok {
+		return parseDirect(name, rest)
 	}
 	rest, ref, ok := cutLast(p)
 	if !ok {
@@ -169,6 +210,39 @@ func parsePath(u *url.URL) target {
 	return target{}
 }
 
+// The paths of extensions: no part of a repository's name begins with "_".
+const (
+	discoverPath = "_oci/ext/discover"
+	directInfix  = "/_tare/v1/"
+)
+
+// parseDirect reads what follows the name of a repository in the paths of direct uploads. Ids need no escapes.
+func parseDirect(name, rest string) target {
+	switch rest {
+	case "have":
+		return target{routeHave, name, ""}
+	case "uploads":
+		return target{routeDirects, name, ""}
+	}
+	id, ok := strings.CutPrefix(rest, "uploads/")
+	if !ok {
+		return target{}
+	}
+	id, verb, more := strings.Cut(id, "/")
+	switch {
+	case id == "":
+	case !more:
+		return target{routeDirect, name, id}
+	case verb == "urls":
+		return target{routeDirectURLs, name, id}
+	case verb == "parts":
+		return target{routeDirectParts, name, id}
+	case verb == "complete":
+		return target{routeDirectComplete, name, id}
+	}
+	return target{}
+}
+
 func cutLast(s string) (before, after string, ok bool) {
 	i := strings.LastIndexByte(s, '/')
 	if i < 0 {
@@ -184,6 +258,22 @@ func (t target) path() string {
 		return "/v2/"
 	case routeCatalog:
 		return "/v2/_catalog"
+	case routeDiscover:
+		return "/v2/" + discoverPath
+	case routeDiscoverIn:
+		return "/v2/" + t.name + "/" + discoverPath
+	case routeHave:
+		return "/v2/" + t.name + directInfix + "have"
+	case routeDirects:
+		return "/v2/" + t.name + directInfix + "uploads"
+	case routeDirect:
+		return "/v2/" + t.name + directInfix + "uploads/" + t.ref
+	case routeDirectURLs:
+		return "/v2/" + t.name + directInfix + "uploads/" + t.ref + "/urls"
+	case routeDirectParts:
+		return "/v2/" + t.name + directInfix + "uploads/" + t.ref + "/parts"
+	case routeDirectComplete:
+		return "/v2/" + t.name + directInfix + "uploads/" + t.ref + "/complete"
 	case routeManifest:
 		return "/v2/" + t.name + "/manifests/" + t.ref
 	case routeBlob:

@@ -18,7 +18,7 @@ import (
 // When the session is gone the call looks for the blob: the reply of an earlier Finish may have been lost. Errors:
 // BlobUploadUnknown when there is neither.
 func (l *Ledger) Finish(ctx context.Context, s Session, d oci.Digest, size int64) error {
-	_, err := l.finish(ctx, s, d, size, func(*txn) string { return s.Object }, whyLost)
+	_, err := l.finish(ctx, s, d, size, func(*txn) (string, int64) { return s.Object, 0 }, whyLost)
 	return err
 }
 
@@ -36,14 +36,15 @@ func (l *Ledger) FinishWhole(ctx context.Context, repo oci.Repository, id string
 	return l.finish(ctx, Session{ID: id, Repo: repo}, d, int64(len(content)), l.inline(content), whyRestarted)
 }
 
-// owner adds the row that owns the bytes of a first arrival, if it needs one, and names its object.
-type owner func(*txn) (object string)
+// owner adds the row that owns the bytes of a first arrival, if it needs one, and names its object, and the time until which
+// a put may still come to it, 0 for none.
+type owner func(*txn) (object string, late int64)
 
 func (l *Ledger) inline(content string) owner {
-	return func(t *txn) string {
+	return func(t *txn) (string, int64) {
 		object := l.newInline()
 		t.put(contentKey(object), plainRow(data(attrBytes, content)), absent())
-		return object
+		return object, 0
 	}
 }
 
@@ -90,9 +91,9 @@ func (l *Ledger) settle(t *txn, now time.Time, repo oci.Repository, d oci.Digest
 	lk := linkKey(repo, d)
 	switch {
 	case !found.there && blob == nil:
-		object := own(t)
+		object, late := own(t)
 		bk := blobKey(d)
-		t.put(bk, row(bk, num(attrLinks, 1), num(attrSize, size), text(attrObject, object)), absent())
+		t.put(bk, row(bk, num(attrLinks, 1), num(attrSize, size), text(attrObject, object), some(attrLate, late)), absent())
 		t.put(lk, linkRow(lk, size, object, fresh), absent())
 		return object
 	case !found.there:
@@ -173,7 +174,7 @@ func (s *sweep) sweepBlob(ctx context.Context, now time.Time, d oci.Digest, r st
 	if isInline(object) {
 		t.remove(contentKey(object))
 	} else {
-		s.l.bury(&t, now, tombstone{object: object, bytes: r.Num(attrSize), why: whyBlob})
+		s.l.bury(&t, now, tombstone{object: object, bytes: r.Num(attrSize), why: whyBlob, late: r.Num(attrLate)})
 	}
 	if err := s.l.apply(ctx, now, &t); err != nil {
 		return err

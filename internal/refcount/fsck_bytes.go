@@ -359,7 +359,7 @@ func (f *fsck) orphan(ctx context.Context, v view, object string) (ft fault, err
 
 // mayOwn tells whether a row that cannot be read may own something.
 func (f *fsck) mayOwn() bool {
-	for _, kind := range []string{kindBlob, kindBody, kindSession, kindTombstone} {
+	for _, kind := range []string{kindBlob, kindBody, kindSession, kindDirect, kindTombstone} {
 		if f.unread[kind] {
 			return true
 		}

@@ -37,8 +37,8 @@ func malformedKey(k store.Key) string {
 		ok = isInline(rest) && k.SK == "c"
 	case kindSession:
 		ok = rest != "" && k.SK == "s"
-	case kindTombstone:
-		ok = store.ValidObjectKey(rest) && k.SK == "x"
+	case kindDirect, kindTombstone:
+		ok = store.ValidObjectKey(rest) && k.SK == kind
 	case kindSecret:
 	case kindCredential:
 		ok = rest == "" && ValidCredential(k.SK)
@@ -64,6 +64,8 @@ func malformedRow(k store.Key, r store.Row) string {
 	switch kind {
 	case kindRepository, kindSession:
 		texts = []string{attrState, attrVersion}
+	case kindDirect:
+		texts, nums = []string{attrState, attrVersion, attrRepo, attrDigest}, []string{attrSize}
 	case kindTag:
 		texts = []string{attrDigest, attrVersion}
 	case kindHistory:

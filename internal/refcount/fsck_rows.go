@@ -338,7 +338,7 @@ func (x *examination) goes(r store.Row) (time.Duration, []store.Cond) {
 		return m.StageLease, state
 	case kind == kindManifest && r.Text(attrState) == stateUndoing:
 		return m.UndoWindow, state
-	case kind == kindSession:
+	case kind == kindSession, kind == kindDirect:
 		return m.UploadTTL, state
 	case kind == kindTombstone:
 		return m.TombstoneDelay, []store.Cond{exists()}

@@ -27,6 +27,7 @@ const (
 	kindBlob       = "b" // b#<digest>   / b
 	kindContent    = "c" // c#<object>   / c
 	kindSession    = "s" // s#<upload>   / s
+	kindDirect     = "p" // p#<object>   / p
 	kindTombstone  = "x" // x#<object>   / x
 	kindSecret     = "k" // k            / <name>
 	kindCredential = "u" // u            / <name>
@@ -83,6 +84,8 @@ func blobKey(d oci.Digest) store.Key { return store.Key{PK: kindBlob + "#" + str
 func contentKey(object string) store.Key { return store.Key{PK: kindContent + "#" + object, SK: "c"} }
 
 func sessionKey(id string) store.Key { return store.Key{PK: kindSession + "#" + id, SK: "s"} }
+
+func directKey(object string) store.Key { return store.Key{PK: kindDirect + "#" + object, SK: "p"} }
 
 func tombstoneKey(object string) store.Key {
 	return store.Key{PK: kindTombstone + "#" + object, SK: "x"}

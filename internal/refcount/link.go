@@ -14,6 +14,7 @@ import (
 type Link struct {
 	Size   int64
 	Object string
+	Read   time.Time // a clock reading from before the look
 }
 
 // link is the row.
@@ -44,8 +45,41 @@ func (l *Ledger) Look(ctx context.Context, repo oci.Repository, d oci.Digest) (L
 			return err
 		}
 		found := readLink(r)
-		out = Link{found.size, found.object}
+		out = Link{found.size, found.object, now}
 		return l.renew(ctx, now, repo, d, found)
+	})
+	return out, err
+}
+
+// LookAll is Look for up to [store.MaxGet] blobs, with one batch of reads, and one commit where leases run low. It tells of
+// those that are there; one that is named twice is told once.
+func (l *Ledger) LookAll(ctx context.Context, repo oci.Repository, digests []oci.Digest) (map[oci.Digest]Link, error) {
+	var out map[oci.Digest]Link
+	keys := make([]store.Key, len(digests))
+	for i, d := range digests {
+		keys[i] = linkKey(repo, d)
+	}
+	err := l.retry(ctx, func(now time.Time) error {
+		rows, err := l.read(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		out = make(map[oci.Digest]Link, len(digests))
+		var t txn
+		for i, d := range digests {
+			found := readLink(rows[i])
+			if _, told := out[d]; !found.there || told {
+				continue
+			}
+			out[d] = Link{found.size, found.object, now}
+			if l.runsLow(now, found) {
+				l.extend(&t, now, repo, d)
+			}
+		}
+		if len(t.ops) == 0 {
+			return nil
+		}
+		return l.apply(ctx, now, &t)
 	})
 	return out, err
 }
@@ -55,14 +89,24 @@ func (l *Ledger) renew(ctx context.Context, now time.Time, repo oci.Repository, 
 	if !found.there {
 		return oci.Errorf(oci.BlobUnknown, "the blob is not in this repository")
 	}
-	if found.refs > 0 || found.due >= l.leaseEnd(now) {
+	if !l.runsLow(now, found) {
 		return nil
 	}
-	fresh := now.Add(l.cfg.Margins.Grace)
 	var t txn
+	l.extend(&t, now, repo, d)
+	return l.apply(ctx, now, &t)
+}
+
+// runsLow tells whether a link must be renewed before somebody is told of it.
+func (l *Ledger) runsLow(now time.Time, found link) bool {
+	return found.refs == 0 && found.due < l.leaseEnd(now)
+}
+
+// extend adds the renewal of a link without references.
+func (l *Ledger) extend(t *txn, now time.Time, repo oci.Repository, d oci.Digest) {
+	fresh := now.Add(l.cfg.Margins.Grace)
 	t.update(linkKey(repo, d), change{set: []store.Attr{due(fresh)}},
 		exists(), equals(attrRefs, 0), under(attrDue, fresh.UnixMilli()))
-	return l.apply(ctx, now, &t)
 }
 
 // leaseEnd is the due below which a look must renew: a promise of Lease, kept by clocks that differ by Skew.

@@ -25,7 +25,7 @@ func ObjectOf(it store.Item) string {
 func ownedBy(k store.Key, r store.Row) []string {
 	var objects []string
 	switch kind, rest := kindOf(k); kind {
-	case kindBlob, kindBody:
+	case kindBlob, kindBody, kindDirect:
 		objects = []string{r.Text(attrObject)}
 	case kindSession:
 		all := sessionOwns(r).objects

@@ -55,6 +55,10 @@ const (
 	attrNextTail   = "tnext" // string: object that may become attrTailObject
 	attrBurnt      = "burnt" // int: highest number of a part that was given to a request
 
+	attrPart  = "part"  // int: size of the parts of a direct upload
+	attrLease = "lease" // int: until when a direct upload is somebody's to verify
+	attrLate  = "late"  // int: until when a put may still come to the object of a blob or a tombstone
+
 	attrWhy      = "why"
 	attrSince    = "since"
 	attrSecret   = "secret"   // bytes
@@ -86,6 +90,14 @@ func text(name, v string) store.Attr {
 }
 
 func num(name string, n int64) store.Attr { return store.Attr{Name: name, Value: store.Int(n)} }
+
+// some is num, and no attribute where n is 0.
+func some(name string, n int64) store.Attr {
+	if n == 0 {
+		return store.Attr{Name: name}
+	}
+	return num(name, n)
+}
 
 func data(name, b string) store.Attr { return store.Attr{Name: name, Value: store.Bytes(b)} }
 

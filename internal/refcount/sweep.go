@@ -131,7 +131,7 @@ func (s *sweep) sweepRow(ctx context.Context, k store.Key, r store.Row) error {
 	}
 	now := s.l.clock.Now()
 	s.horizon = now
-	if s.opts.GiveUpMargins && onlyPromised(k, r) {
+	if s.opts.GiveUpMargins && onlyPromised(now, k, r) {
 		s.horizon = time.UnixMilli(math.MaxInt64)
 	}
 	if r.Num(attrDue) > s.horizon.UnixMilli() {
@@ -158,14 +158,14 @@ func (s *sweep) sweepRow(ctx context.Context, k store.Key, r store.Row) error {
 }
 
 // onlyPromised tells whether nothing but a promise to a client stands between a row and its removal.
-func onlyPromised(k store.Key, r store.Row) bool {
+func onlyPromised(now time.Time, k store.Key, r store.Row) bool {
 	switch kind, _ := kindOf(k); kind {
 	case kindLink:
 		return true
 	case kindManifest:
 		return r.Text(attrState) == stateUndoing
 	case kindTombstone:
-		return !inFlight(r)
+		return !inFlight(now, r)
 	}
 	return false
 }
@@ -187,6 +187,8 @@ func (s *sweep) dispatch(ctx context.Context, now time.Time, k store.Key, r stor
 		return s.sweepBlob(ctx, now, oci.Digest(rest), r)
 	case kindSession:
 		return s.sweepSession(ctx, now, rest, r)
+	case kindDirect:
+		return s.sweepDirect(ctx, now, rest, r)
 	case kindTombstone:
 		return s.sweepTombstone(ctx, now, rest, r)
 	}
@@ -424,6 +426,8 @@ func describe(k store.Key) (kind string, repo oci.Repository, name string) {
 		return "blob", "", rest
 	case kindSession:
 		return "upload", "", rest
+	case kindDirect:
+		return "direct upload", "", rest
 	case kindTombstone:
 		return "object", "", rest
 	case kindBody:

@@ -17,6 +17,7 @@ const (
 	whyCanceled  = "upload canceled"
 	whyExpired   = "upload expired"
 	whyRestarted = "upload began again"
+	whyRejected  = "content with another digest"
 	whyPiece     = "piece of an upload"
 	whyOrphan    = "object without an owner"
 )
@@ -27,6 +28,7 @@ type tombstone struct {
 	multipart bool // parts of it may be lying about
 	bytes     int64
 	why       string
+	late      int64 // milliseconds; until when a put that was allowed may come; 0: see inFlight
 }
 
 // bury adds a tombstone to the transaction that takes the object from its owner. Its due is TombstoneDelay away: every
@@ -35,7 +37,7 @@ func (l *Ledger) bury(t *txn, now time.Time, ts tombstone) {
 	k := tombstoneKey(ts.object)
 	attrs := []store.Attr{
 		text(attrWhy, ts.why), num(attrSince, now.UnixMilli()), num(attrBytes, ts.bytes),
-		text(attrVersion, l.cfg.NewToken()), due(now.Add(l.cfg.Margins.TombstoneDelay)),
+		text(attrVersion, l.cfg.NewToken()), due(now.Add(l.cfg.Margins.TombstoneDelay)), some(attrLate, ts.late),
 	}
 	if ts.multipart {
 		attrs = append(attrs, num(attrMultipart, 1))
@@ -44,12 +46,12 @@ func (l *Ledger) bury(t *txn, now time.Time, ts tombstone) {
 }
 
 // inFlight tells whether a put of the tombstone's object may still be under way. Whoever finished an upload has put its
-// object himself, and nobody else does; all others may have a writer who does not know yet that he is too late. A sweep
-// that gives the margins up still waits for these.
-func inFlight(r store.Row) bool {
+// object himself, and nobody else does, unless a URL for a put was given out; all others may have a writer who does not know
+// yet that he is too late. A sweep that gives the margins up still waits for these.
+func inFlight(now time.Time, r store.Row) bool {
 	switch r.Text(attrWhy) {
 	case whyBlob, whyLost:
-		return false
+		return r.Num(attrLate) > now.UnixMilli()
 	}
 	return true
 }

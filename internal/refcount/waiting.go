@@ -88,6 +88,16 @@ func (l *Ledger) why(k store.Key, r store.Row) (string, int64) {
 			return "canceled; its id is kept from coming back", 0
 		}
 		return "not finished", r.Num(attrOffset)
+	case kindDirect:
+		switch DirectState(r.Text(attrState)) {
+		case DirectClosed:
+			return "canceled; its id is kept from coming back", 0
+		case DirectRejected:
+			return "its content had another digest; kept to tell its client", 0
+		case DirectVerifying:
+			return "complete, and not verified", r.Num(attrSize)
+		}
+		return "not finished", 0
 	case kindTombstone:
 		return r.Text(attrWhy) + "; kept for readers and late writers", r.Num(attrBytes)
 	case kindManifest:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
@@ -75,19 +76,20 @@ func (r *Registry) readObject(ctx context.Context, object string, size int64) (s
 }
 
 // ResolveBlob implements [oci.Puller] with one read.
-func (r *Registry) ResolveBlob(ctx context.Context, repo oci.Repository, d oci.Digest) (oci.Descriptor, error) {
-	link, err := r.ledger.Look(ctx, repo, d)
-	return blobDescriptor(d, link), translate(err)
+func (r *Registry) ResolveBlob(ctx context.Context, repo oci.Repository, d oci.Digest) (oci.Blob, error) {
+	link, location, err := r.locate(ctx, repo, d, store.Direct.SignHead)
+	return oci.Blob{Descriptor: blobDescriptor(d, link), Location: location}, translate(err)
 }
 
 // Blob implements [oci.Puller] with one read; Open makes another for the bytes.
 func (r *Registry) Blob(ctx context.Context, repo oci.Repository, d oci.Digest) (oci.Blob, error) {
-	link, err := r.ledger.Look(ctx, repo, d)
+	link, location, err := r.locate(ctx, repo, d, store.Direct.SignGet)
 	if err != nil {
 		return oci.Blob{}, translate(err)
 	}
 	return oci.Blob{
 		Descriptor: blobDescriptor(d, link),
+		Location:   location,
 		Open: func(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 			f, err := r.open(ctx, link, offset, length)
 			if errors.Is(err, store.ErrNotFound) {
@@ -97,6 +99,32 @@ func (r *Registry) Blob(ctx context.Context, repo oci.Repository, d oci.Digest) 
 		},
 	}, nil
 }
+
+// sign is a method of [store.Direct].
+type sign func(d store.Direct, ctx context.Context, key string, life time.Duration) (store.SignedRequest, error)
+
+// locate looks at a blob, and signs a URL of its object where that is what readers are sent to. An object stays for as long as
+// a URL that was signed within MaxStep of the look (C9); where the signing came later the look is repeated.
+func (r *Registry) locate(ctx context.Context, repo oci.Repository, d oci.Digest, s sign) (refcount.Link, string, error) {
+	m := r.ledger.Margins()
+	for range maxLooks {
+		link, err := r.ledger.Look(ctx, repo, d)
+		if err != nil || r.opts.Direct == nil || refcount.Inline(link.Object) {
+			return link, "", err
+		}
+		signed, err := s(r.opts.Direct, ctx, link.Object, m.URLLife)
+		if err != nil {
+			return link, "", err
+		}
+		if !signed.Ends.After(link.Read.Add(m.URLLife + m.MaxStep)) {
+			return link, signed.URL, nil
+		}
+	}
+	return refcount.Link{}, "", oci.Errorf(oci.Unavailable, "the registry was too slow to sign a URL")
+}
+
+// maxLooks bounds how often a look is repeated.
+const maxLooks = 3
 
 func blobDescriptor(d oci.Digest, link refcount.Link) oci.Descriptor {
 	return oci.Descriptor{MediaType: oci.MediaTypeBlob, Digest: d, Size: link.Size}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tare/internal/oci"
+	"tare/internal/refcount"
+	"tare/internal/store"
+)
+
+// CompleteDirect ends a direct upload, as [oci.DirectPusher.CompleteDirect] says. One PUT costs two reads and a commit more
+// than what the store is asked; parts are listed, put together, marked by a commit as complete, and verified by Settle.
+func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id string, wait time.Duration) (oci.DirectUpload, error) {
+	t, err := u.checkDirect(ctx, repo, id)
+	if err != nil {
+		return oci.DirectUpload{}, err
+	}
+	x, err := u.current(ctx, t)
+	if err != nil {
+		return oci.DirectUpload{}, err
+	}
+	if x.State == refcount.DirectOpen {
+		if x, err = u.complete(ctx, t, x); err != nil {
+			return oci.DirectUpload{}, err
+		}
+	}
+	return u.await(ctx, t, x, wait)
+}
+
+// DirectStatus tells how far an upload is, as [oci.DirectPusher.DirectStatus] says: one read for every second that it waits.
+func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id string, wait time.Duration) (oci.DirectUpload, error) {
+	t, err := u.checkDirect(ctx, repo, id)
+	if err != nil {
+		return oci.DirectUpload{}, err
+	}
+	x, err := u.current(ctx, t)
+	if err != nil {
+		return oci.DirectUpload{}, err
+	}
+	return u.await(ctx, t, x, wait)
+}
+
+// complete takes an open upload one step on: what the store has verified becomes the blob; what it has not is marked as
+// complete. It returns what the upload is then.
+func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direct) (refcount.Direct, error) {
+	if x.Part > 0 {
+		if err := u.join(ctx, x); err != nil {
+			return x, err
+		}
+	} else {
+		judged, err := u.judge(ctx, x)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return x, oci.Errorf(oci.BlobUploadInvalid, "the bytes have not come yet")
+		case err != nil:
+			return x, err
+		case judged:
+			return u.current(ctx, t)
+		}
+	}
+	x.State = refcount.DirectVerifying
+	next, taken, err := u.ledger.WriteDirect(ctx, x)
+	if err != nil || !taken {
+		return next, err
+	}
+	return u.current(ctx, t)
+}
+
+// judge finishes or rejects an upload by what the store itself says of its object. judged is false where the store has not
+// verified the whole of it. An absent object is [store.ErrNotFound].
+func (u *Uploads) judge(ctx context.Context, x refcount.Direct) (judged bool, err error) {
+	size, sum, known, err := u.opts.Direct.Sum(ctx, x.Object)
+	switch {
+	case err != nil:
+		return false, err
+	case size != x.Size:
+		return true, u.ledger.RejectDirect(ctx, x)
+	case !known || isSHA512(x.Digest):
+		return false, nil
+	}
+	if want, err := sumOf(x.Digest); err != nil || sum != want {
+		return true, u.ledger.RejectDirect(ctx, x)
+	}
+	return true, u.ledger.FinishDirect(ctx, x)
+}
+
+// join makes the object of an upload from its parts, which are all there and have the size that they must have. An object that
+// an earlier request has made will do: it is read in any case.
+func (u *Uploads) join(ctx context.Context, x refcount.Direct) error {
+	parts, err := u.allParts(ctx, x)
+	if err == nil {
+		err = u.parts.Complete(ctx, x.Object, x.Multipart, parts)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		_, err = u.objects.Stat(ctx, x.Object)
+		return lost(err)
+	case errors.Is(err, store.ErrInvalid):
+		return &oci.Error{Code: oci.BlobUploadInvalid, Message: "the parts changed while they were put together: complete the upload again", Cause: err}
+	}
+	return err
+}
+
+// allParts lists the parts of an upload. Errors: BlobUploadInvalid where one is missing, with the first of them.
+func (u *Uploads) allParts(ctx context.Context, x refcount.Direct) ([]store.Part, error) {
+	if x.Multipart == "" {
+		return nil, unknown(nil)
+	}
+	var parts []store.Part
+	for after := 0; ; {
+		page, err := u.opts.Direct.Parts(ctx, x.Object, x.Multipart, after, store.MaxLimit)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, page...)
+		if len(page) < store.MaxLimit {
+			break
+		}
+		after = page[len(page)-1].Number
+	}
+	if missing := missingParts(x, parts); len(missing) > 0 {
+		return nil, &oci.Error{Code: oci.BlobUploadInvalid, Detail: map[string]any{"missing": missing[:min(len(missing), maxMissing)]},
+			Message: fmt.Sprintf("%d of %d parts are missing, the first of them %s", len(missing), x.Parts(), someNumbers(missing))}
+	}
+	return parts, nil
+}
+
+// maxMissing is how many missing parts a client is told of.
+const maxMissing = 100
+
+func missingParts(x refcount.Direct, parts []store.Part) []int {
+	there := make([]bool, x.Parts()+1)
+	for _, p := range parts {
+		if p.Number <= x.Parts() && p.Size == sizeOf(x, p.Number) {
+			there[p.Number] = true
+		}
+	}
+	var missing []int
+	for number := 1; number < len(there); number++ {
+		if !there[number] {
+			missing = append(missing, number)
+		}
+	}
+	return missing
+}
+
+func someNumbers(numbers []int) string {
+	return strings.Trim(fmt.Sprint(numbers[:min(len(numbers), 5)]), "[]")
+}
+
+// askEvery is how often a request that waits looks whether the upload is verified.
+const askEvery = time.Second
+
+// await waits until an upload is verified, for about wait. Where nobody is at work on it, somebody is asked to be.
+func (u *Uploads) await(ctx context.Context, t directTicket, x refcount.Direct, wait time.Duration) (oci.DirectUpload, error) {
+	until := u.clock.Now().Add(wait)
+	if x.State == refcount.DirectVerifying && !x.Lease.After(u.clock.Now()) {
+		if err := u.askToSettle(ctx, x, wait); err != nil {
+			return oci.DirectUpload{}, err
+		}
+		var err error
+		if x, err = u.current(ctx, t); err != nil {
+			return oci.DirectUpload{}, err
+		}
+	}
+	for waited := askEvery; x.State == refcount.DirectVerifying && waited <= wait && u.clock.Now().Before(until); waited += askEvery {
+		if err := u.clock.Pause(ctx, askEvery); err != nil {
+			return oci.DirectUpload{}, err
+		}
+		var err error
+		if x, err = u.current(ctx, t); err != nil {
+			return oci.DirectUpload{}, err
+		}
+	}
+	if x.State != refcount.DirectGone {
+		return t.upload(x, nil), nil
+	}
+	found, err := u.ledger.Look(ctx, t.repo, t.digest)
+	if oci.CodeOf(err) == oci.BlobUnknown {
+		err = errNoUpload
+	}
+	return oci.DirectUpload{State: oci.DirectDone, Digest: t.digest, Size: found.Size, ID: t.id, Ends: t.end, Verified: found.Size}, err
+}
+
+// settleInRequest is for how long a request verifies an upload itself, where nobody else does.
+const settleInRequest = 15 * time.Second
+
+func (u *Uploads) askToSettle(ctx context.Context, x refcount.Direct, wait time.Duration) error {
+	if u.opts.Settle != nil {
+		return u.opts.Settle(ctx, x.Object)
+	}
+	_, err := u.Settle(ctx, x.Object, u.clock.Now().Add(max(wait, settleInRequest)))
+	return err
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upload
+
+import (
+	"context"
+	"encoding"
+	"errors"
+	"hash"
+	"time"
+
+	"tare/internal/oci"
+	"tare/internal/refcount"
+	"tare/internal/store"
+)
+
+// Settle verifies the object of a direct upload, once it is complete, and makes it a blob, or rejects it. id is what
+// Options.Settle was given, or the key of the object that an event of the store names: they are the same.
+//
+// The object is read once. How far that came, and the state of the hash, is in the upload's row, under a lease: of two calls
+// one reads, and one that cannot come to the end is continued by another. No byte is read after deadline, and what comes
+// after it is one commit; left tells that another call has to go on. Errors are those of the stores: the call may be repeated.
+// An id of no direct upload that is complete, or one that another call has, is no error and leaves nothing to do.
+func (u *Uploads) Settle(ctx context.Context, id string, deadline time.Time) (left bool, err error) {
+	if u.opts.Direct == nil {
+		return false, errNoDirect
+	}
+	left, err = u.settle(ctx, id, deadline)
+	switch oci.CodeOf(err) {
+	case oci.BlobUploadUnknown, oci.BlobUploadInvalid: // it ended, or another call has it
+		return false, nil
+	}
+	return left, err
+}
+
+func (u *Uploads) settle(ctx context.Context, id string, deadline time.Time) (left bool, err error) {
+	x, err := u.ledger.Direct(ctx, id)
+	if err != nil || x.State != refcount.DirectOpen && x.State != refcount.DirectVerifying || x.Lease.After(u.clock.Now()) {
+		return false, err
+	}
+	if x.State == refcount.DirectOpen || x.Hashed == 0 {
+		// Where the client, or who completed it for the client, got no further than the store.
+		judged, err := u.judge(ctx, x)
+		switch {
+		case errors.Is(err, store.ErrNotFound) && x.State == refcount.DirectOpen:
+			return false, nil
+		case errors.Is(err, store.ErrNotFound):
+			return false, u.ledger.RejectDirect(ctx, x) // as after a restore, which has no bytes of uploads
+		case err != nil || judged:
+			return false, err
+		}
+	}
+	v := &verification{u: u, deadline: deadline}
+	return v.run(ctx, x)
+}
+
+// verification is one Settle at work.
+type verification struct {
+	u        *Uploads
+	x        refcount.Direct
+	hash     hash.Hash
+	deadline time.Time
+	saved    time.Time // when the row was last written
+}
+
+// A lease outlives several savings, so that who keeps it keeps it; it ends soon enough for a client that waits when who had it
+// is no more.
+const (
+	settleLease = time.Minute
+	saveEvery   = 10 * time.Second
+)
+
+var (
+	errTaken = errors.New("another call has the upload")
+	errLater = errors.New("another call has to go on")
+)
+
+func (v *verification) run(ctx context.Context, x refcount.Direct) (left bool, err error) {
+	v.x = x
+	v.hash = newHash(x.Digest)
+	if x.Hash != "" && !restore(v.hash, x.Hash) {
+		v.hash, v.x.Hashed = newHash(x.Digest), 0 // of another program: from the beginning
+	}
+	if err := v.save(ctx, settleLease); err != nil {
+		return false, ignore(err, errTaken)
+	}
+	read, done := context.WithTimeout(ctx, max(v.deadline.Sub(v.saved), 0))
+	err = v.u.readAhead(read, v.x.Object, v.x.Hashed, v.x.Size, func(p []byte) error { return v.take(ctx, p) })
+	late := read.Err() != nil && ctx.Err() == nil
+	done()
+	switch {
+	case errors.Is(err, errTaken):
+		return false, nil
+	case err != nil:
+		ctx, done := outlive(ctx)
+		defer done()
+		saveErr := v.save(ctx, 0)
+		if errors.Is(err, errLater) || late {
+			return true, ignore(saveErr, errTaken)
+		}
+		return true, err
+	}
+	if !is(v.hash, v.x.Digest) {
+		return false, v.u.ledger.RejectDirect(ctx, v.x)
+	}
+	return false, v.u.ledger.FinishDirect(ctx, v.x)
+}
+
+func ignore(err, harmless error) error {
+	if errors.Is(err, harmless) {
+		return nil
+	}
+	return err
+}
+
+// take hashes what was read, and now and then saves how far that is.
+func (v *verification) take(ctx context.Context, p []byte) error {
+	v.hash.Write(p)
+	v.x.Hashed += int64(len(p))
+	now := v.u.clock.Now()
+	switch {
+	case v.x.Hashed == v.x.Size:
+		return nil
+	case !now.Before(v.deadline):
+		return errLater
+	case now.Sub(v.saved) >= saveEvery:
+		return v.save(ctx, settleLease)
+	}
+	return nil
+}
+
+// save writes how far the verification is, and takes the upload for lease, or lets it go where that is 0.
+func (v *verification) save(ctx context.Context, lease time.Duration) error {
+	v.saved = v.u.clock.Now()
+	v.x.State = refcount.DirectVerifying
+	v.x.Hash = marshal(v.hash)
+	v.x.Lease = time.Time{}
+	if lease > 0 {
+		v.x.Lease = v.saved.Add(lease)
+	}
+	next, taken, err := v.u.ledger.WriteDirect(ctx, v.x)
+	switch {
+	case err != nil:
+		return err
+	case taken:
+		return errTaken
+	}
+	v.x = next
+	return nil
+}
+
+// restore puts a fresh hash into a state that marshal gave. Where it cannot, h is to be thrown away.
+func restore(h hash.Hash, state string) bool {
+	m, ok := h.(encoding.BinaryUnmarshaler)
+	return ok && m.UnmarshalBinary([]byte(state)) == nil
+}
