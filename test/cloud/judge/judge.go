@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -23,22 +22,14 @@ import (
 	"tare/test/cloud/template"
 )
 
-// Config is what a judge stands between.
+// Config is whom a judge judges.
 type Config struct {
-	Stack    template.Stack
-	Setting  template.Setting // as the stack was read with; its account and Region are in ARNs
-	S3       Backend
-	DynamoDB Backend
-	Lambda   http.Handler     // gets the invocations that may pass; nil: there are none
-	Now      func() time.Time // nil: the system's
-	Log      *slog.Logger     // refusals; nil: none
-}
-
-// Backend is an engine, and the credentials with which everything is allowed there.
-type Backend struct {
-	URL       string
-	AccessKey string
-	SecretKey string
+	Stack     template.Stack
+	Setting   template.Setting // as the stack was read with; its account and Region are in ARNs
+	AccessKey string           // of the engines behind: with it, and
+	SecretKey string           // its secret, everything is allowed there
+	Now       func() time.Time // nil: the system's
+	Log       *slog.Logger     // refusals; nil: none
 }
 
 // Judge is safe for concurrent use.
@@ -54,7 +45,7 @@ type Judge struct {
 	refusals []Refusal
 }
 
-// actor is a function, or a role that is none's.
+// actor is a function, a role that is none's, or the deployer.
 type actor struct {
 	id                              string
 	role                            string // ARN
@@ -105,9 +96,11 @@ func New(c Config) (*Judge, error) {
 		if role == nil {
 			return nil, fmt.Errorf("function %s has no role", f.ID)
 		}
-		a := &actor{id: f.ID, role: role.role, session: role.session[:strings.LastIndexByte(role.session, '/')+1] + f.Name, documents: role.documents,
-			accessKey: "ASIA" + strings.ToUpper(random(8)), secretKey: random(20), sessionID: random(32)}
-		j.actors[f.ID], j.signers[a.accessKey] = a, a
+		session := role.session[:strings.LastIndexByte(role.session, '/')+1] + f.Name
+		j.employ(&actor{id: f.ID, role: role.role, session: session, documents: role.documents})
+	}
+	if err := j.employDeployer(); err != nil {
+		return nil, err
 	}
 	for _, b := range c.Stack.Buckets {
 		j.buckets[b.Name] = nil
@@ -122,6 +115,38 @@ func New(c Config) (*Judge, error) {
 	}
 	return j, nil
 }
+
+// deployer is the id of whoever deploys the stack, and may do everything.
+const deployer = "deployer"
+
+func (j *Judge) employDeployer() error {
+	doc, err := policy.Parse(deployer, []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`), policy.OfRole)
+	if err != nil {
+		return err
+	}
+	s := j.config.Setting
+	role := template.Role{ARN: "arn:" + s.Partition + ":iam::" + s.Account + ":role/" + deployer}
+	j.employ(&actor{id: deployer, role: role.ARN, session: sessionOf(role, deployer), documents: []policy.Document{doc}})
+	return nil
+}
+
+// employ gives an actor credentials, as Lambda gives them to functions.
+func (j *Judge) employ(a *actor) {
+	a.accessKey, a.secretKey, a.sessionID = "ASIA"+strings.ToUpper(random(8)), random(20), random(32)
+	j.actors[a.id], j.signers[a.accessKey] = a, a
+}
+
+// Credentials are the variables with the credentials of a function's role. They are nil for what is no function.
+func (j *Judge) Credentials(function string) map[string]string {
+	a := j.actors[function]
+	if a == nil || a.accessKey == "" {
+		return nil
+	}
+	return map[string]string{"AWS_ACCESS_KEY_ID": a.accessKey, "AWS_SECRET_ACCESS_KEY": a.secretKey, "AWS_SESSION_TOKEN": a.sessionID}
+}
+
+// Deployer are the variables with the credentials of whoever deploys the stack, and may do everything.
+func (j *Judge) Deployer() map[string]string { return j.Credentials(deployer) }
 
 // parse reads a document, all of whose keys must be known.
 func (j *Judge) parse(name string, text []byte, of policy.Of) (policy.Document, error) {

@@ -57,7 +57,7 @@ func allow(actions, resources string) string {
 // world is a judge in front of engines that answer everything with 200 or with a status of the test's.
 type world struct {
 	*Judge
-	*Endpoints
+	address struct{ s3, dynamo, lambda string }
 	now     time.Time
 	mu      sync.Mutex
 	arrived []string // at the engines
@@ -67,7 +67,7 @@ type world struct {
 func newWorld(t *testing.T, statements ...string) *world {
 	t.Helper()
 	w := &world{now: time.Now(), status: 200}
-	engine := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	engine := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -79,36 +79,42 @@ func newWorld(t *testing.T, statements ...string) *world {
 		if r.Header.Get("X-Amz-Target") != "" {
 			_, _ = io.WriteString(rw, "{}")
 		}
-	}))
-	t.Cleanup(engine.Close)
-	root := Backend{engine.URL, "root", "secret"}
-	j, err := New(Config{Stack: stackOf(statements...), S3: root, DynamoDB: root, Now: func() time.Time { return w.now },
-		Lambda: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(http.StatusAccepted) })})
+	})
+	j, err := New(Config{Stack: stackOf(statements...), AccessKey: "root", SecretKey: "secret", Now: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Judge = j
-	if w.Endpoints, err = j.Listen(); err != nil {
-		t.Fatal(err)
+	lambda := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if err := j.Lambda(r, nextARN); err != nil {
+			rw.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
+			rw.WriteHeader(http.StatusForbidden)
+		} else if body, err := io.ReadAll(r.Body); err != nil || string(body) != `{"a":1}` {
+			t.Errorf("%q %v", body, err)
+		}
+	})
+	for at, h := range map[*string]http.Handler{&w.address.s3: j.S3(engine), &w.address.dynamo: j.DynamoDB(engine), &w.address.lambda: lambda} {
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
+		*at = server.URL
 	}
-	t.Cleanup(func() { _ = w.Close() })
 	return w
 }
 
 // credentials are those of a function, from the environment that it gets.
 func (w *world) credentials(function string) aws.CredentialsProviderFunc {
 	return func(context.Context) (aws.Credentials, error) {
-		e := w.Environment(function)
+		e := w.Credentials(function)
 		return aws.Credentials{AccessKeyID: e["AWS_ACCESS_KEY_ID"], SecretAccessKey: e["AWS_SECRET_ACCESS_KEY"], SessionToken: e["AWS_SESSION_TOKEN"]}, nil
 	}
 }
 
 func (w *world) s3() *s3.Client {
-	return s3.New(s3.Options{Region: "us-east-1", Credentials: w.credentials("F"), BaseEndpoint: aws.String(w.Endpoints.S3), UsePathStyle: true, RetryMaxAttempts: 1})
+	return s3.New(s3.Options{Region: "us-east-1", Credentials: w.credentials("F"), BaseEndpoint: aws.String(w.address.s3), UsePathStyle: true, RetryMaxAttempts: 1})
 }
 
 func (w *world) dynamo() *dynamodb.Client {
-	return dynamodb.New(dynamodb.Options{Region: "us-east-1", Credentials: w.credentials("F"), BaseEndpoint: aws.String(w.Endpoints.DynamoDB), RetryMaxAttempts: 1})
+	return dynamodb.New(dynamodb.Options{Region: "us-east-1", Credentials: w.credentials("F"), BaseEndpoint: aws.String(w.address.dynamo), RetryMaxAttempts: 1})
 }
 
 // code is the code of an error of AWS.
@@ -323,8 +329,8 @@ func TestInvoke(t *testing.T) {
 	for _, name := range []string{"next", nextARN} {
 		for statement, want := range map[string]string{allow(`"lambda:InvokeFunction"`, `"`+nextARN+`"`): "", allow(`"s3:*"`, `"*"`): "AccessDeniedException"} {
 			w := newWorld(t, statement)
-			c := lambda.New(lambda.Options{Region: "us-east-1", Credentials: w.credentials("F"), BaseEndpoint: aws.String(w.Endpoints.Lambda), RetryMaxAttempts: 1})
-			_, err := c.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(name), InvocationType: lambdatypes.InvocationTypeEvent, Payload: []byte(`{}`)})
+			c := lambda.New(lambda.Options{Region: "us-east-1", Credentials: w.credentials("F"), BaseEndpoint: aws.String(w.address.lambda), RetryMaxAttempts: 1})
+			_, err := c.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String(name), InvocationType: lambdatypes.InvocationTypeEvent, Payload: []byte(`{"a":1}`)})
 			if code(err) != want {
 				t.Errorf("%s: %v; want %q", name, err, want)
 			}
@@ -449,16 +455,21 @@ func TestSignatures(t *testing.T) {
 	c := w.s3()
 	if err := s3Calls["PutObject"].call(t.Context(), s3.New(c.Options(), func(o *s3.Options) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: w.Environment("F")["AWS_ACCESS_KEY_ID"], SecretAccessKey: "guessed"}, nil
+			return aws.Credentials{AccessKeyID: w.Credentials("F")["AWS_ACCESS_KEY_ID"], SecretAccessKey: "guessed"}, nil
 		})
 	})); code(err) != "SignatureDoesNotMatch" {
 		t.Error(err)
 	}
-	resp, err := http.Get(w.Endpoints.S3 + "/bytes/o1")
+	resp, err := http.Get(w.address.s3 + "/bytes/o1")
 	if err != nil || resp.StatusCode != 403 {
 		t.Error(resp, err)
 	}
-	if w.Environment("R") != nil || w.Environment("Nobody") != nil {
+	deploys := s3.New(c.Options(), func(o *s3.Options) { o.Credentials = w.credentials(deployer) })
+	if err := s3Calls["DeleteObject"].call(t.Context(), deploys); err != nil || len(w.arrived) != 1 {
+		t.Error(err, w.arrived)
+	}
+	w.arrived = nil
+	if w.Credentials("R") != nil || w.Credentials("Nobody") != nil {
 		t.Error("credentials for what is no function")
 	}
 	if _, err := w.dynamo().ListTables(t.Context(), &dynamodb.ListTablesInput{}); code(err) != "UnknownOperationException" {

@@ -27,6 +27,9 @@ func (j *Judge) Report() Report {
 	}
 	unused := map[string]bool{}
 	for _, a := range j.actors {
+		if a.id == deployer {
+			continue
+		}
 		for _, d := range a.documents {
 			for _, p := range d.Permissions() {
 				for _, line := range []string{p.Statement + ": " + p.Action, p.Statement + ": " + p.Resource} {

@@ -3,49 +3,16 @@
 package judge
 
 import (
-	"bytes"
-	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// judged is what the proxy has to know of a request that passed.
-type judged struct {
-	actor   *actor
-	call    s3Call
-	payload string
-}
-
-type judgedKey struct{}
-
-// S3 judges requests and sends those that pass to the engine behind. An address with a bucket in its host is not known.
-func (j *Judge) S3() (http.Handler, error) {
-	target, err := url.Parse(j.config.S3.URL)
-	if err != nil {
-		return nil, err
-	}
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(target)
-			p.Out.Host = p.In.Host
-			done := p.In.Context().Value(judgedKey{}).(*judged)
-			j.sign(p.Out, "s3", done.payload, j.config.S3)
-		},
-		ModifyResponse: j.absence,
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			j.config.Log.Warn("The engine behind did not answer.", "error", err)
-			panic(http.ErrAbortHandler) // the client sees what was seen here: a connection that broke
-		},
-		FlushInterval: -1,
-	}
+// S3 judges requests and hands those that pass on, signed anew. An address with a bucket in its host is not known.
+func (j *Judge) S3(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		payload := r.Header.Get("X-Amz-Content-Sha256")
 		if payload == "" && r.Header.Get("Authorization") == "" {
@@ -70,9 +37,13 @@ func (j *Judge) S3() (http.Handler, error) {
 			writeS3Error(w, r, denied(a, refusal))
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), judgedKey{}, &judged{a, call, payload}))
-		proxy.ServeHTTP(w, r)
-	}), nil
+		if call.read {
+			w = &absence{ResponseWriter: w, judge: j, actor: a, call: call, request: r}
+		}
+		inner := r.Clone(r.Context())
+		j.sign(inner, "s3", payload)
+		next.ServeHTTP(w, inner)
+	})
 }
 
 // covered checks what S3 wants of a signature beside being right: every header of its own is covered by it, and the body's
@@ -93,28 +64,38 @@ func (j *Judge) covered(r *http.Request, s signing, payload string) error {
 }
 
 // absence makes 403 of 404 for who may not list the bucket, as S3 does.
-func (j *Judge) absence(resp *http.Response) error {
-	done := resp.Request.Context().Value(judgedKey{}).(*judged)
-	if resp.StatusCode != http.StatusNotFound || !done.call.read {
-		return nil
-	}
-	bucket := done.call.needs[0].bucket
-	list := need{action: "s3:ListBucket", resource: "arn:" + j.config.Setting.Partition + ":s3:::" + bucket, bucket: bucket}
-	refusal := j.pass(done.actor, done.call.name+" of nothing", list)
-	if refusal == nil {
-		return nil
-	}
-	text := s3Error(resp.Request, denied(done.actor, refusal))
-	resp.StatusCode, resp.Status = http.StatusForbidden, "403 Forbidden"
-	_ = resp.Body.Close() // nothing of it is wanted
-	resp.Header = http.Header{"Content-Type": {"application/xml"}, "Content-Length": {strconv.Itoa(len(text))}}
-	resp.ContentLength = int64(len(text))
-	resp.Body = io.NopCloser(bytes.NewReader(text))
-	if resp.Request.Method == http.MethodHead {
-		resp.Body = http.NoBody
-	}
-	return nil
+type absence struct {
+	http.ResponseWriter
+	judge   *Judge
+	actor   *actor
+	call    s3Call
+	request *http.Request
+	hidden  bool // the answer was given; what comes is not
 }
+
+func (w *absence) WriteHeader(status int) {
+	if status == http.StatusNotFound {
+		bucket := w.call.needs[0].bucket
+		list := need{action: "s3:ListBucket", resource: "arn:" + w.judge.config.Setting.Partition + ":s3:::" + bucket, bucket: bucket}
+		if refusal := w.judge.pass(w.actor, w.call.name+" of nothing", list); refusal != nil {
+			w.hidden = true
+			clear(w.Header())
+			writeS3Error(w.ResponseWriter, w.request, denied(w.actor, refusal))
+			return
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *absence) Write(b []byte) (int, error) {
+	if w.hidden {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets an answer be flushed.
+func (w *absence) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // refuseSigned keeps what was wrong with a signature.
 func (j *Judge) refuseSigned(a *actor, r *http.Request, err error) {

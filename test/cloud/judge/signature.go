@@ -194,7 +194,7 @@ func escape(s string, slash bool) string {
 }
 
 // sign signs a request for the engine behind, in its header, in place of what signed it before.
-func (j *Judge) sign(r *http.Request, service, payload string, to Backend) {
+func (j *Judge) sign(r *http.Request, service, payload string) {
 	q := r.URL.Query()
 	for _, name := range []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256"} {
 		q.Del(name)
@@ -204,7 +204,7 @@ func (j *Judge) sign(r *http.Request, service, payload string, to Backend) {
 	now := j.config.Now().UTC()
 	r.Header.Set("X-Amz-Date", now.Format(timeFormat))
 	r.Header.Set("X-Amz-Content-Sha256", payload)
-	s := signing{accessKey: to.AccessKey, at: now, headers: []string{"host"}}
+	s := signing{accessKey: j.config.AccessKey, at: now, headers: []string{"host"}}
 	s.scope = strings.Join([]string{now.Format("20060102"), j.config.Setting.Region, service, "aws4_request"}, "/")
 	for name := range r.Header {
 		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-amz-") {
@@ -213,5 +213,5 @@ func (j *Judge) sign(r *http.Request, service, payload string, to Backend) {
 	}
 	slices.Sort(s.headers)
 	r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s/%s, SignedHeaders=%s, Signature=%s",
-		algorithm, to.AccessKey, s.scope, strings.Join(s.headers, ";"), signature(r, to.SecretKey, s, payload)))
+		algorithm, j.config.AccessKey, s.scope, strings.Join(s.headers, ";"), signature(r, j.config.SecretKey, s, payload)))
 }
