@@ -29,7 +29,7 @@ import (
 )
 
 // minPart is the least size of a part in these tests.
-const minPart = 16
+const minPart = inline + 8
 
 // direct is a world whose store takes requests of clients.
 type direct struct {
@@ -303,7 +303,7 @@ func TestDirectRefusals(t *testing.T) {
 		{1 << 30, 0, 16 << 20, true},
 		{1 << 30, 5 << 20, 5 << 20, true},
 		{1 << 40, 5 << 20, 105 << 20, true},
-		{1 << 30, 1, 16 * 6711, true}, // as many parts as there may be
+		{1 << 30, 1, 0, true}, // as many parts as there may be
 		{1 << 30, 1 << 50, store.MaxDirectPut, true},
 		{1 << 45, 0, 3356 << 20, true},
 	} {
@@ -533,7 +533,7 @@ func TestSettleGoesOn(t *testing.T) {
 	ledger, err := refcount.New(refcount.Stores{Table: w.store, Objects: objects, Parts: w.store}, w.clock, refcount.Config{Margins: refcount.DefaultMargins(), NewToken: w.tokens})
 	w.must(err)
 	w.ledger = ledger
-	w.Uploads, err = upload.New(ledger, objects, apart{w.store}, w.clock, w.opts)
+	w.Uploads, err = upload.New(ledger, objects, w.store, w.clock, w.opts)
 	w.must(err)
 
 	up := w.open(oci.DirectOpen{Digest: d, Size: int64(len(content)), Parts: true, PartSize: 6 << 20})

@@ -70,15 +70,9 @@ func (w *world) startWith(opts faultstore.Options) {
 	var err error
 	w.ledger, err = refcount.New(stores, w.clock, refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: inline, NewToken: w.tokens})
 	w.must(err)
-	w.Uploads, err = upload.New(w.ledger, stores.Objects, apart{stores.Parts}, w.clock, w.opts)
+	w.Uploads, err = upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, w.opts)
 	w.must(err)
 }
-
-// apart is a store that parts of any size can be brought to. Uploads that come through this package do without parts where
-// it keeps them apart.
-type apart struct{ store.Multipart }
-
-func (apart) MinPart() int64 { return 0 }
 
 func seededTokens(seed uint64) func() string {
 	var mu sync.Mutex // guards src
