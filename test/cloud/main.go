@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"tare/test/cloud/deploy"
+	"tare/test/cloud/judge"
 	"tare/test/cloud/template"
 	"tare/test/standin"
 )
@@ -146,6 +147,14 @@ func run(ctx context.Context, args []string, out io.Writer) (status int, err err
 		defer file.Close()
 		s.Log = file
 	}
+	bench, err := judge.New(judge.Config{Stack: stack, Setting: setting(s), AccessKey: standin.AccessKey, SecretKey: standin.SecretKey})
+	if err != nil {
+		return 1, err
+	}
+	if err := bench.Services(); err != nil {
+		return 1, err
+	}
+	s.Judge = bench
 	d, err := deploy.Start(ctx, stack, s.Options)
 	if err != nil {
 		return 1, err
@@ -166,6 +175,11 @@ func run(ctx context.Context, args []string, out io.Writer) (status int, err err
 		status, err = attend(ctx, s.command, d.URL, c)
 	}
 	report(out, d)
+	seen := bench.Report()
+	seen.Print(out)
+	if faults := seen.Faults(); len(faults) > 0 {
+		err = errors.Join(err, fmt.Errorf("%d requests were refused to the functions; the first: %v", len(faults), faults[0]))
+	}
 	return status, err
 }
 
@@ -175,7 +189,11 @@ func read(s settings) (template.Stack, error) {
 		return template.Stack{}, err
 	}
 	defer file.Close()
-	return template.Read(file, template.Setting{Account: deploy.Account, Region: standin.Region, Parameters: s.parameters})
+	return template.Read(file, setting(s))
+}
+
+func setting(s settings) template.Setting {
+	return template.Setting{Account: deploy.Account, Region: standin.Region, Parameters: s.parameters}
 }
 
 // known is the credential of an earlier cloud on the same data.

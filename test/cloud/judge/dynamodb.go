@@ -37,7 +37,7 @@ func (j *Judge) DynamoDB(next http.Handler) http.Handler {
 		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
 		needs, err := j.dynamoNeeds(operation, body)
 		if err != nil {
-			j.refuse(Refusal{Actor: a.id, Resource: "DynamoDB " + operation, Why: err.Error()})
+			j.refuse(Refusal{Kind: Unknown, Actor: a.id, Resource: "DynamoDB " + operation, Why: err.Error()})
 			writeDynamoError(w, &fault{"UnknownOperationException", "the judge knows no such call: " + err.Error()})
 			return
 		}

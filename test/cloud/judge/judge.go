@@ -56,14 +56,26 @@ type actor struct {
 
 // Refusal is a request that did not pass.
 type Refusal struct {
+	Kind     Kind
 	Actor    string // logical id; "": nobody that is known
-	Action   string // "": the request itself is wrong, or its call is not known
+	Action   string // of a permission
 	Resource string
 	Why      string
 }
 
+// Kind says what was wrong.
+type Kind string
+
+// Of these, the last is the fault of who sent the request, as of a client with a URL that has expired. The others are
+// those of the template or of our code.
+const (
+	Permission Kind = "permission" // a permission is missing
+	Unknown    Kind = "unknown"    // the call is not known here
+	Signature  Kind = "signature"  // the signature is not good, or no more
+)
+
 func (r Refusal) String() string {
-	return fmt.Sprintf("%s: %s on %s: %s", r.Actor, r.Action, r.Resource, r.Why)
+	return fmt.Sprintf("%s: %s %s on %s: %s", r.Kind, r.Actor, r.Action, r.Resource, r.Why)
 }
 
 // maxRefusals bounds what is kept of them.
@@ -188,7 +200,7 @@ func (j *Judge) pass(a *actor, call string, needs ...need) *Refusal {
 	for _, n := range needs {
 		d, why := j.decide(a, n)
 		if why != "" {
-			r := Refusal{a.id, n.action, n.resource, why}
+			r := Refusal{Permission, a.id, n.action, n.resource, why}
 			j.refuse(r)
 			return &r
 		}
@@ -222,7 +234,7 @@ func (j *Judge) decide(a *actor, n need) (d policy.Decision, why string) {
 
 // refuse keeps a refusal.
 func (j *Judge) refuse(r Refusal) {
-	j.config.Log.Error("Refused.", "actor", r.Actor, "action", r.Action, "resource", r.Resource, "why", r.Why)
+	j.config.Log.Error("Refused.", "kind", r.Kind, "actor", r.Actor, "action", r.Action, "resource", r.Resource, "why", r.Why)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.refusals) < maxRefusals {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -477,5 +478,41 @@ func TestSignatures(t *testing.T) {
 	}
 	if len(w.arrived) != 0 {
 		t.Error(w.arrived)
+	}
+}
+
+// What AWS does for the template's own stack is permitted there; without one of the statements it is not.
+func TestServices(t *testing.T) {
+	for _, c := range []struct {
+		change func(*template.Stack)
+		want   string
+	}{
+		{func(*template.Stack) {}, ""},
+		{func(s *template.Stack) { s.Permissions = s.Permissions[:1] }, "amazonaws.com lambda:InvokeFunction"},
+		{func(s *template.Stack) { s.Functions[0].LogGroup = "another" }, "Api logs:CreateLogStream"},
+		{func(s *template.Stack) { s.Schedules[0].Role = "ApiRole" }, "sqs:SendMessage"},
+		{func(s *template.Stack) { s.Functions[2].Invoke.OnFailure = "arn:aws:sqs:us-east-1:123456789012:other" }, "Gc sqs:SendMessage"},
+		{func(s *template.Stack) {
+			s.Functions[2].Invoke.OnFailure = "arn:aws:kinesis:us-east-1:123456789012:other"
+		}, "not known here"},
+	} {
+		f, err := os.Open("../template/testdata/expanded.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stack, err := template.Read(f, template.Setting{})
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.change(&stack)
+		j, err := New(Config{Stack: stack})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = j.Services()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v; want %q", err, c.want)
+		}
 	}
 }

@@ -32,7 +32,7 @@ func (j *Judge) Lambda(r *http.Request, arn string) error {
 	}
 	if r.URL.RawQuery != "" {
 		err := fmt.Errorf("the query %q, as of a version of the function, is not known here", r.URL.RawQuery)
-		j.refuse(Refusal{Actor: a.id, Resource: arn, Why: err.Error()})
+		j.refuse(Refusal{Kind: Unknown, Actor: a.id, Resource: arn, Why: err.Error()})
 		return err
 	}
 	if refusal := j.pass(a, "Invoke", need{action: "lambda:InvokeFunction", resource: arn}); refusal != nil {

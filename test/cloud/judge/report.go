@@ -43,6 +43,11 @@ func (j *Judge) Report() Report {
 	return Report{slices.Clone(j.refusals), maps.Clone(j.calls), slices.Sorted(maps.Keys(unused))}
 }
 
+// Faults are the refusals that are no client's fault: a missing permission, a call that is not known.
+func (r Report) Faults() []Refusal {
+	return slices.DeleteFunc(slices.Clone(r.Refusals), func(refusal Refusal) bool { return refusal.Kind == Signature })
+}
+
 // Print writes the report for a person.
 func (r Report) Print(w io.Writer) {
 	for _, call := range slices.Sorted(maps.Keys(r.Calls)) {
@@ -51,7 +56,14 @@ func (r Report) Print(w io.Writer) {
 	for _, u := range r.Unused {
 		fmt.Fprintf(w, "never used: %s\n", u)
 	}
+	times := map[string]int{}
 	for _, refusal := range r.Refusals {
-		fmt.Fprintf(w, "refused: %v\n", refusal)
+		if refusal.Kind == Signature {
+			refusal = Refusal{Kind: Signature, Actor: refusal.Actor, Why: refusal.Why} // of any object
+		}
+		times[refusal.String()]++
+	}
+	for _, refusal := range slices.Sorted(maps.Keys(times)) {
+		fmt.Fprintf(w, "refused %d times: %s\n", times[refusal], refusal)
 	}
 }

@@ -29,7 +29,7 @@ func (j *Judge) S3(next http.Handler) http.Handler {
 		}
 		call, err := j.s3CallOf(r, s)
 		if err != nil {
-			j.refuse(Refusal{Actor: a.id, Resource: r.Method + " " + r.URL.Path, Why: err.Error()})
+			j.refuse(Refusal{Kind: Unknown, Actor: a.id, Resource: r.Method + " " + r.URL.Path, Why: err.Error()})
 			writeS3Error(w, r, &fault{"NotImplemented", "the judge knows no such call: " + err.Error()})
 			return
 		}
@@ -99,7 +99,7 @@ func (w *absence) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // refuseSigned keeps what was wrong with a signature.
 func (j *Judge) refuseSigned(a *actor, r *http.Request, err error) {
-	refusal := Refusal{Resource: r.Method + " " + r.URL.Path, Why: err.Error()}
+	refusal := Refusal{Kind: Signature, Resource: r.Method + " " + r.URL.Path, Why: err.Error()}
 	if a != nil {
 		refusal.Actor = a.id
 	}

@@ -29,6 +29,10 @@ func (b *builder) rule(id string) error {
 	if p.State == "DISABLED" {
 		return nil
 	}
+	_, arn, err := b.names(id)
+	if err != nil {
+		return err
+	}
 	for _, t := range p.Targets {
 		if t.Input != "" || t.InputPath != "" || t.InputTransformer != nil || t.RoleArn != "" {
 			return fmt.Errorf("a target that changes its event, or has a role, is not played")
@@ -37,7 +41,7 @@ func (b *builder) rule(id string) error {
 		if err != nil {
 			return err
 		}
-		b.stack.Rules = append(b.stack.Rules, Rule{id, p.EventPattern, function, t.DeadLetterConfig.Arn})
+		b.stack.Rules = append(b.stack.Rules, Rule{id, arn, p.EventPattern, function, t.DeadLetterConfig.Arn})
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ type Route struct {
 // Rule is an AWS::Events::Rule with a function as its target.
 type Rule struct {
 	ID       string
+	ARN      string
 	Pattern  json.RawMessage // EventPattern, resolved
 	Function string          // logical id
 	Dead     string          // ARN of the queue for events that could not be delivered; "": none
