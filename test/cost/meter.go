@@ -73,15 +73,12 @@ func (p *price) bill() {
 	p.bucket = p.calls.puts*bucketPut + p.calls.gets*bucketGet
 }
 
-// commit is the write request units of a commit: of a transaction twice the size of each row, checks included, and of a
-// single operation once; and what changes in the index of due rows, where a moved entry is a delete and a put.
+// commit is the write request units of a commit, which is a transaction also where it has one row (docs/decisions/0024):
+// twice the size of each row, checks included; and what changes in the index of due rows, where a moved entry is a delete
+// and a put.
 func (m meter) commit(rows []rowCall) (units float64) {
-	factor := 2.0
-	if len(rows) == 1 {
-		factor = 1
-	}
 	for _, r := range rows {
-		units += factor * m.units(r)
+		units += 2 * m.units(r)
 		switch {
 		case r.op == "put" && r.hint == "due", r.hint == "undue":
 			units++
