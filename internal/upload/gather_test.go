@@ -37,6 +37,7 @@ func TestGathered(t *testing.T) {
 		"SlowSmallBody":                    TestSlowSmallBody,
 		"TwoEndsOfDifferentLength":         TestTwoEndsOfDifferentLength,
 		"UnreadableHashState":              TestUnreadableHashState,
+		"TwoRequestsMeet":                  TestTwoRequestsMeet,
 		"Ways":                             TestWays,
 		"WrongDigest":                      TestWrongDigest,
 		"WrongDigestEndsTheUpload":         TestWrongDigestEndsTheUpload,

@@ -15,6 +15,9 @@ import (
 // inlineLimit is small, so that a blob of two lines already takes the long way.
 const inlineLimit = 64
 
+// leastPart is the least size of a part where it has one: a large blob is more than that, and its half is less.
+const leastPart = 100
+
 // The world of all histories is small, so that those who meet in it meet often: two repositories, two tags in each, and
 // the blobs and manifests below. They are named by their places: p and q, x and y, b0 and on, m0 and on.
 var (

@@ -95,9 +95,13 @@ func (g generator) aTag() int {
 	return g.IntN(len(tags))
 }
 
+// gathers tells in which worlds parts have a least size.
+func gathers(seed uint64) bool { return seed%3 == 0 }
+
 // script makes what clients and collectors do at once, mostly where somebody has set something up.
 func (g generator) script(seed uint64) script {
 	sc := script{seed: seed}
+	sc.opts.gathers = gathers(seed)
 	sc.opts.apart = g.chance(50)
 	sc.opts.backward = sc.opts.apart && g.chance(50)
 	if g.chance(8) {

@@ -17,6 +17,7 @@ import (
 //
 //	seed 17
 //	reads apart
+//	parts of a least size
 //	setup: image p m0 x; wait 25h0m0s
 //	client: upload p b1 put; push p m1 x if m0
 //	client: sweep ghosts
@@ -104,6 +105,9 @@ func (sc script) String() string {
 	case sc.opts.apart:
 		b.WriteString("reads apart\n")
 	}
+	if sc.opts.gathers {
+		b.WriteString("parts of a least size\n")
+	}
 	line := func(name string, ops []operation) {
 		words := make([]string, len(ops))
 		for i, o := range ops {
@@ -139,6 +143,8 @@ func parseScript(text string) (script, error) {
 			sc.opts.apart = true
 		case line == "reads apart, backward":
 			sc.opts.apart, sc.opts.backward = true, true
+		case line == "parts of a least size":
+			sc.opts.gathers = true
 		case strings.HasPrefix(line, "seed "):
 			if _, err := fmt.Sscanf(line, "seed %d", &sc.seed); err != nil {
 				return sc, fmt.Errorf("%q: %w", line, err)

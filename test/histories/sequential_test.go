@@ -55,7 +55,7 @@ func smaller(ops []operation, wrong func([]operation) string) []operation {
 // TestSequential lets one client do one thing after another, with pauses and restarts in between, in memory.
 func TestSequential(t *testing.T) {
 	sequences(t, *seeds/10, func(t *testing.T, seed uint64, ops []operation) string {
-		return newWorld(seed, options{}).sequence(ops)
+		return newWorld(seed, options{gathers: gathers(seed)}).sequence(ops)
 	})
 }
 

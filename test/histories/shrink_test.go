@@ -98,6 +98,11 @@ func (s *shrinker) dropOperations() (smaller bool) {
 		sc.opts.apart, sc.opts.backward = false, false
 		smaller = s.better(sc) || smaller
 	}
+	if s.best.opts.gathers {
+		sc := s.best.script
+		sc.opts.gathers = false
+		smaller = s.better(sc) || smaller
+	}
 	return smaller
 }
 

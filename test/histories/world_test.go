@@ -63,6 +63,8 @@ type options struct {
 	apart bool
 	// And the last key comes first.
 	backward bool
+	// Parts have a least size, as on S3.
+	gathers bool
 	// plant puts a fault between ledgers and their tables; nil: none.
 	plant func(store.Table) store.Table
 	// log is where each store call goes; nil: nowhere.
@@ -77,7 +79,11 @@ type fault struct {
 
 func newWorld(seed uint64, opts options) *world {
 	clk := clock.NewManual(beginning)
-	return &world{seed: seed, store: memstore.New(clk, memstore.Options{}), clock: clk, index: faultstore.NewIndex(), opts: opts}
+	kept := memstore.Options{}
+	if opts.gathers {
+		kept.MinPart = leastPart
+	}
+	return &world{seed: seed, store: memstore.New(clk, kept), clock: clk, index: faultstore.NewIndex(), opts: opts}
 }
 
 func (w *world) fail(kind, format string, args ...any) {

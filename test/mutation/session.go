@@ -48,6 +48,12 @@ func sessionFaults() []fault {
 			why:  "the object that an upload gave up is nobody's",
 		},
 		{
+			name: "pieces-left-behind", invariant: "C1", file: sessionFile,
+			from: "range o.objects[1:] {",
+			to:   "range o.objects[3:] {",
+			why:  "what an upload gathered is nobody's when it ends",
+		},
+		{
 			name: "tombstone-without-a-due", invariant: "C6", file: tombstoneFile,
 			from: ", due(now.Add(l.cfg.Margins.TombstoneDelay)),",
 			to:   ",",

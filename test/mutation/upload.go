@@ -7,6 +7,8 @@ const (
 	uploadFinishFile = "internal/upload/finish.go"
 	uploadWriteFile  = "internal/upload/write.go"
 	bodyFile         = "internal/upload/body.go"
+	gatherFile       = "internal/upload/gather.go"
+	gatheredFile     = "internal/upload/finish_gathered.go"
 )
 
 // uploadFaults are those of the uploads. The content of a blob is what its digest says: that is a part of C3.
@@ -77,6 +79,42 @@ func uploadFaults() []fault {
 			from: "ends: begun.Add(u.ledger.Margins().MaxPut),",
 			to:   "ends: u.clock.Now().Add(u.ledger.Margins().MaxPut),",
 			why:  "a process that slept between the row and the put lands when the tombstone has gone",
+		},
+		{
+			name: "number-given-twice", invariant: "C3", file: gatherFile,
+			from: "\tnext.Burnt++\n",
+			to:   "\tnext.Burnt = len(next.Parts) + 1\n",
+			why:  "the part of a request that was overtaken replaces one that counts",
+		},
+		{
+			name: "tail-counts-twice", invariant: "C3", file: gatherFile,
+			from: "\tnext.TailObject, next.TailSize, next.Tail = \"\", 0, \"\"\n",
+			to:   "\tnext.Tail = \"\"\n",
+			why:  "what was gathered is in a part, and comes again with the next one",
+		},
+		{
+			name: "piece-over-the-tail", invariant: "C12", file: gatherFile,
+			from: "s.NextTail = object })",
+			to:   "s.NextTail, s.TailObject = object, object })",
+			why:  "what a request may still be writing is taken for what came",
+		},
+		{
+			name: "piece-before-its-row", invariant: "C1", file: gatherFile,
+			from: "\tbegun := g.u.clock.Now()\n\tif err := g.write(ctx, next); err != nil {\n\t\treturn err\n\t}\n",
+			to:   "\tbegun := g.u.clock.Now()\n\tdefer func() { _ = g.write(ctx, next) }()\n",
+			why:  "a piece lies at a key that no row names",
+		},
+		{
+			name: "piece-without-a-deadline", invariant: "C1", file: gatherFile,
+			from: "\tif left < 0 {",
+			to:   "\tif false {",
+			why:  "a process that slept between the row and the put lands when the tombstone has gone",
+		},
+		{
+			name: "gathered-of-another-digest", invariant: "C3", file: gatheredFile,
+			from: "d, g.at, is(h, d), nil)",
+			to:   "d, g.at, true, nil)",
+			why:  "a blob has another content than its digest says",
 		},
 	}
 }
