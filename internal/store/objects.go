@@ -68,7 +68,7 @@ type Multipart interface {
 	Part(ctx context.Context, key, id string, turn int64, number int, offset int64, r io.Reader, size int64) (p Part, err error)
 
 	// Complete makes the object from the parts in order. A missing upload is ErrNotFound, also when an earlier call has
-	// completed it: the object is there then, of the parts that this call named.
+	// completed it: the object is there then, of the parts that that call named. Where they were the same, it may be no error.
 	Complete(ctx context.Context, key, id string, parts []Part) error
 
 	// Abort removes the upload and its parts. A missing one is no error. A completed object stays.

@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"internal/store/diskstore":   {"internal/store"},
 	"internal/store/dynamostore": {"internal/store"},
 	"internal/store/faultstore":  {"internal/store"},
+	"internal/store/s3store":     {"internal/store"},
 	"internal/store/storetest":   {"internal/store"},
 	"internal/refcount":          {"internal/oci", "internal/store"},
 	"internal/upload":            {"internal/oci", "internal/refcount", "internal/store"},
@@ -45,6 +46,9 @@ var outside = map[string][]string{
 	"internal/store/diskstore": {"github.com/tidwall/btree", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors", "golang.org/x/sys/unix"},
 	"internal/store/dynamostore": {"github.com/aws/aws-sdk-go-v2/aws", "github.com/aws/aws-sdk-go-v2/service/dynamodb",
 		"github.com/aws/aws-sdk-go-v2/service/dynamodb/types", "github.com/aws/smithy-go", "github.com/aws/smithy-go/transport/http"},
+	"internal/store/s3store": {"github.com/aws/aws-sdk-go-v2/aws", "github.com/aws/aws-sdk-go-v2/aws/retry", "github.com/aws/aws-sdk-go-v2/aws/signer/v4",
+		"github.com/aws/aws-sdk-go-v2/service/s3", "github.com/aws/aws-sdk-go-v2/service/s3/types", "github.com/aws/smithy-go",
+		"github.com/aws/smithy-go/middleware", "github.com/aws/smithy-go/transport/http"},
 	"internal/auth":    {"golang.org/x/crypto/bcrypt", "golang.org/x/sync/singleflight"},
 	"internal/ocihttp": {},
 }
