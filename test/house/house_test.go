@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"internal/upload":            {"internal/oci", "internal/refcount", "internal/store"},
 	"internal/registry":          {"internal/oci", "internal/upload", "internal/refcount", "internal/store"},
 	"internal/auth":              {"internal/oci", "internal/refcount"},
+	"internal/direct":            {"internal/oci"},
 	"internal/ocihttp":           {"internal/oci", "internal/auth"},
 }
 
@@ -51,6 +52,7 @@ var outside = map[string][]string{
 		"github.com/aws/smithy-go/middleware", "github.com/aws/smithy-go/transport/http"},
 	"internal/auth":    {"golang.org/x/crypto/bcrypt", "golang.org/x/sync/singleflight"},
 	"internal/ocihttp": {},
+	"internal/direct":  {"github.com/opencontainers/go-digest"},
 }
 
 // forbidden are calls that only the named room may make.
