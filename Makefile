@@ -44,7 +44,7 @@ test: ## run the tests: Go alone, a few minutes
 
 .PHONY: lint
 lint: $(LINTER) ## check style and the arrows between the rooms
-	test -z "$$(gofmt -l cmd internal test)"
+	test -z "$$(gofmt -l cmd functions internal test)"
 	$(LINTER) run
 	cd test/bench && $(LINTER) run
 	cd test/cloud && $(LINTER) run

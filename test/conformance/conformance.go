@@ -29,6 +29,10 @@ type Target struct {
 	// Sparse says that the registry takes an index whose children are absent.
 	Sparse bool
 
+	// Gateway says that the registry is behind a gateway which decodes paths, gives a body on when it has come whole, and
+	// has a 413 of its own. What then cannot be is left out.
+	Gateway bool
+
 	// MaxManifest is the largest manifest in bytes that the registry takes; 0 means 4 MiB.
 	MaxManifest int
 }

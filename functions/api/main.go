@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command api is the registry as a function: it answers the requests of an HTTP API, and an operator's orders.
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"tare/functions/internal/cloud"
+	"tare/internal/clock"
+)
+
+func main() {
+	cloud.Start(build, func(d *door) { lambda.StartWithOptions(d) })
+}
+
+func build(e *cloud.Environment, log *slog.Logger) (*door, error) {
+	c, err := cloud.Config(e)
+	if err != nil {
+		return nil, err
+	}
+	finalize := e.Text("TARE_FINALIZE")
+	untagged, anonymousPull := e.Duration("TARE_UNTAGGED_AFTER"), e.Switch("TARE_ANONYMOUS_PULL")
+	stores, err := cloud.Open(c, e, clock.System{})
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := cloud.Ledger(stores, clock.System{}, untagged)
+	if err != nil {
+		return nil, err
+	}
+	function := cloud.NewFunction(c, finalize)
+	return assemble(stores, ledger, clock.System{}, log, settings{
+		anonymousPull: anonymousPull,
+		settle: func(ctx context.Context, upload string) error {
+			return function.Invoke(ctx, cloud.Settlement{Tare: cloud.Settle, Upload: upload})
+		},
+	})
+}
