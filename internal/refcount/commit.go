@@ -81,7 +81,8 @@ func (l *Ledger) pause(ctx context.Context, try int) error {
 //
 // After an unknown outcome the same operations go again under the same token, so that at most one of them takes
 // effect (C8), until the outcome is known: by tx.Before at the latest it is, for then a transaction that was not
-// applied never will be.
+// applied never will be. That a refusal makes it known is A9; a table for which that does not hold is Distant, and then a
+// refusal, and a moment that is too late, say nothing of the sending that is still unknown.
 func (l *Ledger) commit(ctx context.Context, now time.Time, t *txn) error {
 	tx := store.Tx{Ops: t.ops, Token: l.cfg.NewToken(), Before: now.Add(l.cfg.Margins.MaxStep)}
 	var err, unknown error
@@ -93,11 +94,14 @@ func (l *Ledger) commit(ctx context.Context, now time.Time, t *txn) error {
 		}
 		err = l.table.Commit(ctx, tx)
 		switch {
-		case errors.Is(err, store.ErrExpired):
-			return errAgain
 		case errors.Is(err, store.ErrUnknownOutcome):
 			unknown = err
-		case errors.Is(err, store.ErrFull) || !errors.Is(err, store.ErrUnavailable):
+		case mayGoAgain(err):
+		case err != nil && unknown != nil && l.cfg.Distant:
+			return unknown
+		case errors.Is(err, store.ErrExpired):
+			return errAgain
+		default:
 			return err
 		}
 	}
@@ -105,6 +109,11 @@ func (l *Ledger) commit(ctx context.Context, now time.Time, t *txn) error {
 		return unknown // what was sent first may have been applied, whatever became of the last
 	}
 	return err
+}
+
+// mayGoAgain tells whether nothing has come of a commit and the same may be sent again.
+func mayGoAgain(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrExpired)
 }
 
 // apply commits and turns any refusal into errAgain, for operations to which a refusal says nothing else.

@@ -45,6 +45,10 @@ type Config struct {
 	// NewToken makes a random name of 26 characters of [a-z2-7] that was never made before. Nil: from crypto/rand.
 	// Tests give a seeded one.
 	NewToken func() string
+	// Distant says that the table is behind a network: where an outcome was unknown, what is sent again may be refused and
+	// the first sending be applied afterwards (A9 does not hold). Then only success settles a commit whose outcome was
+	// unknown; all else leaves it unknown, and clients are told 503.
+	Distant bool
 }
 
 // MaxInline bounds Config.InlineLimit: a content row must stay below the row limit of DynamoDB.

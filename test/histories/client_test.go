@@ -326,11 +326,12 @@ func (c *client) done(call faultstore.Call, err error) {
 }
 
 // settle notes what became of a transaction. One that was sent and is late can still be applied after it was refused when it
-// was repeated, unless another transaction has written its receipt.
+// was repeated, unless another transaction has written its receipt. A ledger that takes its table for a distant one does not
+// take that refusal for an answer, and nothing is allowed then.
 func (c *client) settle(tx store.Tx, err error) {
 	switch {
 	case errors.Is(err, store.ErrConflict) && c.sent[tx.Token]:
-		c.haunted = true
+		c.haunted = !c.w.opts.distant && !c.w.opts.hasty
 	case err == nil && slices.ContainsFunc(tx.Ops, func(op store.Op) bool { return rowKind(op.Key) == "h" }):
 		c.haunted = false
 	}

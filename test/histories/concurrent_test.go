@@ -82,6 +82,36 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
+// TestDistantTable lets clients and collectors work at once on a table that may still apply what it has refused when it was
+// repeated. To ledgers that know it, it is as any other: no answer is ever taken back.
+func TestDistantTable(t *testing.T) {
+	distant := func(seed uint64) script {
+		sc := generatorOf(seed).script(seed)
+		sc.opts.distant = true
+		return sc
+	}
+	for _, seed := range each(t, *seeds, func(seed uint64) bool { return distant(seed).try(nil).fails("") }) {
+		t.Errorf("seed %d fails; made smaller, for testdata:\n%s", seed, distant(seed).try(nil).shrink(nil))
+	}
+}
+
+// To ledgers that do not know it, it is not: the scripts that showed so are found out, and hold where it is known.
+func TestDistantTableScripts(t *testing.T) {
+	for _, name := range []string{"late-push-after-404", "late-push-after-412", "late-push-after-untag"} {
+		t.Run(name, func(t *testing.T) {
+			sc := readScript(t, filepath.Join("testdata/failed", name))
+			sc.opts.distant = true
+			if tr := sc.try(nil); tr.fails("") {
+				t.Errorf("on a distant table:\n%s", tr)
+			}
+			sc.opts.distant, sc.opts.hasty = false, true
+			if tr := sc.try(nil); !tr.fails("") {
+				t.Errorf("nothing is found where the ledger takes the table for a near one:\n%s", tr)
+			}
+		})
+	}
+}
+
 // maxFailures is how many failing seeds are shown.
 const maxFailures = 3
 

@@ -108,6 +108,9 @@ func (sc script) String() string {
 	if sc.opts.gathers {
 		b.WriteString("parts of a least size\n")
 	}
+	if sc.opts.distant {
+		b.WriteString("distant table\n")
+	}
 	line := func(name string, ops []operation) {
 		words := make([]string, len(ops))
 		for i, o := range ops {
@@ -139,6 +142,8 @@ func parseScript(text string) (script, error) {
 		name, rest, _ := strings.Cut(line, ":")
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
+		case line == "distant table":
+			sc.opts.distant = true
 		case line == "reads apart":
 			sc.opts.apart = true
 		case line == "reads apart, backward":

@@ -65,6 +65,10 @@ type options struct {
 	backward bool
 	// Parts have a least size, as on S3.
 	gathers bool
+	// The ledgers take the table for a distant one, and nothing may land of what a client was told is not.
+	distant bool
+	// Nor may it, though the ledgers take the table for a near one.
+	hasty bool
 	// plant puts a fault between ledgers and their tables; nil: none.
 	plant func(store.Table) store.Table
 	// log is where each store call goes; nil: nowhere.
@@ -107,7 +111,7 @@ func (w *world) boot(c *client) *process {
 		table = w.opts.plant(table)
 	}
 	src := rand.New(rand.NewPCG(w.seed, w.lives))
-	cfg := refcount.Config{Margins: margins, InlineLimit: inlineLimit, NewToken: func() string {
+	cfg := refcount.Config{Margins: margins, InlineLimit: inlineLimit, Distant: w.opts.distant, NewToken: func() string {
 		return fmt.Sprintf("%013x%013x", src.Uint64()>>12, src.Uint64()>>12)
 	}}
 	ledger, err := refcount.New(refcount.Stores{Table: table, Objects: objects, Parts: parts}, w.clock, cfg)
