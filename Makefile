@@ -23,11 +23,39 @@ help: ## print this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: build
-build: ## build bin/tare
+build: tare lambda ## build bin/tare, and the functions of AWS in bin/lambda
+
+.PHONY: tare
+tare:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/tare ./cmd/tare
 
+# No stamp of a commit or a build is in a function: its bytes, and so the deploy of it, change with its code alone.
+DOORS       := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
+BUILD_DOOR   = CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid="
+
+.PHONY: lambda
+lambda: $(DOORS:%=bin/lambda/%.zip)
+
+.PHONY: FORCE
+bin/lambda/%.zip: FORCE
+	$(BUILD_DOOR) -o bin/lambda/$*/bootstrap ./functions/$*
+	$(GO) run ./functions/internal/pack zip $@ bin/lambda/$*/bootstrap
+
+# What `sam build` asks for, by the logical ids of template.yaml.
+.PHONY: build-Api build-Finalize build-Gc
+build-Api:
+	$(BUILD_DOOR) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/api
+build-Finalize:
+	$(BUILD_DOOR) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/finalize
+build-Gc:
+	$(BUILD_DOOR) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/gc
+
+.PHONY: release
+release: lambda ## make bin/release: a folder that sam deploys without Go and without make
+	$(GO) run ./functions/internal/pack release bin/release template.yaml $(DOORS:%=bin/lambda/%.zip) samconfig.toml contrib/release/README.md LICENSE
+
 .PHONY: run
-run: build ## build and start a registry on 127.0.0.1:5000 with its data in ./data
+run: tare ## build and start a registry on 127.0.0.1:5000 with its data in ./data
 	bin/tare serve --listen $(LISTEN) --data $(DATA)
 
 # A history runs one goroutine at a time, and so does each world of the crash suite: the race detector would find nothing
@@ -41,6 +69,8 @@ test: ## run the tests: Go alone, a few minutes
 	$(GO) -C test/bench test ./...
 	$(GO) -C test/soak vet ./...
 	$(GO) -C test/soak test ./...
+	$(GO) -C test/template vet ./...
+	$(GO) -C test/template test .
 
 .PHONY: lint
 lint: $(LINTER) ## check style and the arrows between the rooms
@@ -63,11 +93,11 @@ template: ## have sam, cfn-lint and parliament look at template.yaml, and see th
 	tools=$$(test/template/tools.sh) && TARE_TEMPLATE_BIN=$$tools $(GO) -C test/template test -count=1 ./...
 
 .PHONY: conformance
-conformance: build ## run our suite against bin/tare, and the official ones where TARE_SPEC_SUITES names their programs
+conformance: tare ## run our suite against bin/tare, and the official ones where TARE_SPEC_SUITES names their programs
 	test/conformance/run.sh
 
 .PHONY: e2e
-e2e: build ## install the clients that people use and drive them against bin/tare; RUN=regexp picks tests
+e2e: tare ## install the clients that people use and drive them against bin/tare; RUN=regexp picks tests
 	test/e2e/install.sh
 	$(GO) -C test/e2e vet ./...
 	$(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
@@ -132,11 +162,11 @@ $(VERSITYGW):
 	GOBIN=$(@D) $(GO) install github.com/versity/versitygw/cmd/versitygw@v$(VERSITYGW_VERSION)
 
 .PHONY: soak
-soak: build ## kill bin/tare under load, cut its power, fill and break its disk, and look for losses; SOAK='-short -seed 7'
+soak: tare ## kill bin/tare under load, cut its power, fill and break its disk, and look for losses; SOAK='-short -seed 7'
 	$(GO) -C test/soak run . -tare $(CURDIR)/bin/tare $(SOAK)
 
 .PHONY: bench
-bench: build $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries; BENCH='-short' for a look
+bench: tare $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries; BENCH='-short' for a look
 	$(GO) -C test/bench run . -tare $(CURDIR)/bin/tare -distribution $(RIVALS)/registry -olareg $(RIVALS)/olareg $(BENCH)
 	$(GO) test -run '^$$' -bench Collect -benchtime 21x -timeout 60m $(filter -short,$(BENCH)) ./test/sweep
 

@@ -109,14 +109,20 @@ func write(t *testing.T, text string) string {
 
 func run(t *testing.T, program string, args ...string) (out string, passed bool) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(tools(t), program), args...)
+	cmd.Env = append(os.Environ(), "SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=eu-west-1", "NO_COLOR=1")
+	text, err := cmd.CombinedOutput()
+	return string(text), err == nil
+}
+
+// tools is the folder of sam, cfn-lint and the python that has them.
+func tools(t *testing.T) string {
+	t.Helper()
 	folder := os.Getenv("TARE_TEMPLATE_BIN")
 	if folder == "" {
 		t.Fatal("TARE_TEMPLATE_BIN does not name the folder of sam, cfn-lint and python: `make template` does")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(folder, program), args...)
-	cmd.Env = append(os.Environ(), "SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=eu-west-1", "NO_COLOR=1")
-	text, err := cmd.CombinedOutput()
-	return string(text), err == nil
+	return folder
 }

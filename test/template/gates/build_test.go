@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gates
+
+import (
+	"bytes"
+	"debug/elf"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const root = "../../.."
+
+var doors = []string{"api", "finalize", "gc"}
+
+// The same source gives the same zips, in whatever folder it lies.
+func TestBuildIsReproducible(t *testing.T) {
+	elsewhere := t.TempDir()
+	for _, name := range []string{"Makefile", "go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(elsewhere, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"functions", "internal"} {
+		if err := os.CopyFS(filepath.Join(elsewhere, name), os.DirFS(filepath.Join(root, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command(t, root, nil, "make", "lambda")
+	command(t, elsewhere, nil, "make", "lambda")
+	for _, door := range doors {
+		zip := filepath.Join("bin", "lambda", door+".zip")
+		here, there := content(t, filepath.Join(root, zip)), content(t, filepath.Join(elsewhere, zip))
+		if !bytes.Equal(here, there) {
+			t.Errorf("two builds of %s differ", zip)
+		}
+		if len(here) > 6<<20 {
+			t.Errorf("%s has %d bytes, more than 6 MiB: it starts slowly", zip, len(here))
+		}
+	}
+}
+
+// sam builds from the source without a network, what make builds.
+func TestSAMBuilds(t *testing.T) {
+	out := t.TempDir()
+	offline := []string{"GOPROXY=off", "HTTP_PROXY=http://127.0.0.1:9", "HTTPS_PROXY=http://127.0.0.1:9"}
+	command(t, root, offline, filepath.Join(tools(t), "sam"), "build", "--region", "eu-west-1", "--build-dir", out, "--cache-dir", t.TempDir())
+	command(t, root, nil, "make", "lambda")
+	for id, door := range map[string]string{"Api": "api", "Finalize": "finalize", "Gc": "gc"} {
+		bootstrap := filepath.Join(out, id, "bootstrap")
+		file, err := elf.Open(bootstrap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Machine != elf.EM_AARCH64 {
+			t.Errorf("%s is for %v", id, file.Machine)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(content(t, bootstrap), content(t, filepath.Join(root, "bin", "lambda", door, "bootstrap"))) {
+			t.Errorf("sam builds another %s than make", id)
+		}
+	}
+}
+
+// The release folder is packaged as it is: sam uploads its zips, and no program but sam runs.
+func TestReleaseNeedsNoBuild(t *testing.T) {
+	command(t, root, nil, "make", "release")
+	release := filepath.Join(root, "bin", "release")
+	for _, name := range []string{"README.md", "LICENSE", "samconfig.toml"} {
+		content(t, filepath.Join(release, name))
+	}
+	store := newBucket()
+	server := httptest.NewServer(store)
+	defer server.Close()
+	packaged := filepath.Join(t.TempDir(), "packaged.yaml")
+	env := []string{
+		"PATH=/nowhere", "AWS_ENDPOINT_URL_S3=" + server.URL, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret",
+		"AWS_REQUEST_CHECKSUM_CALCULATION=when_required",
+	}
+	command(t, release, env, filepath.Join(tools(t), "sam"), "package", "--region", "eu-west-1", "--s3-bucket", "bucket",
+		"--template-file", "template.yaml", "--output-template-file", packaged)
+	if text := string(content(t, packaged)); strings.Count(text, "CodeUri: s3://bucket/") != len(doors) {
+		t.Errorf("what was packaged has not %d addresses of code:\n%s", len(doors), text)
+	}
+	for _, door := range doors {
+		if !store.has(content(t, filepath.Join(release, door+".zip"))) {
+			t.Errorf("%s.zip was not uploaded as it is", door)
+		}
+	}
+}
+
+// bucket takes every PUT, and has nothing that anybody asks for.
+type bucket struct {
+	mu     sync.Mutex
+	bodies [][]byte
+}
+
+func newBucket() *bucket { return &bucket{} }
+
+func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPut {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	b.mu.Lock()
+	b.bodies = append(b.bodies, body)
+	b.mu.Unlock()
+	w.Header().Set("ETag", `"etag"`)
+}
+
+func (b *bucket) has(body []byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, one := range b.bodies {
+		if bytes.Equal(one, body) {
+			return true
+		}
+	}
+	return false
+}
+
+func command(t *testing.T, folder string, env []string, program string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = folder
+	cmd.Env = append(append(os.Environ(), "SAM_CLI_TELEMETRY=0", "NO_COLOR=1"), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", program, args, err, out)
+	}
+}
+
+func content(t *testing.T, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
