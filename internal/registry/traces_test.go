@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +21,7 @@ import (
 	"tare/internal/refcount"
 	"tare/internal/registry"
 	"tare/internal/store/faultstore"
+	"tare/internal/store/memstore"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden traces anew")
@@ -187,10 +189,57 @@ var operations = []operation{
 	}},
 }
 
+// onParts are operations that make other calls where parts have a least size, as on S3: here leastPart.
+var onParts = []operation{
+	{"PUT a large new blob whole, on parts", "get 2, commit 2, put 1", finishAll(pattern(3, 900))},
+	{"PUT a blob of several parts whole, on parts", "get 2, commit 2, put 1", finishAll(pattern(3, 5000))},
+	{"POST a large new blob, on parts", "commit 2, put 1, get 1", pushBlob(pattern(3, 900))},
+	{"PATCH and PUT a large new blob, on parts", "get 3, commit 3, begin 1, part 1, complete 1", patched(pattern(3, 1000))},
+	{"PATCH the first chunk of two that make a part", "get 1, commit 2, put 1", chunked(pattern(3, 1000), 250)},
+	{"PATCH two chunks that make a part", "get 2, commit 4, put 1, open 1, begin 1, part 1", chunked(pattern(3, 1000), 250, 250)},
+	{"PATCH four chunks that make two parts, and PUT", "get 6, commit 9, put 2, open 2, begin 1, part 2, complete 1",
+		chunked(pattern(3, 1000), 250, 250, 250, 250, 0)},
+}
+
+const leastPart = 500
+
+// chunked is a PATCH with each chunk of content, and a PUT where the last has no byte.
+func chunked(content string, sizes ...int) func(w *world, x *fixture) error {
+	return func(w *world, x *fixture) error {
+		at := 0
+		for _, n := range sizes {
+			if n == 0 {
+				return second(w.FinishUpload(w.t.Context(), repo, x.upload, digest.FromString(content), -1, strings.NewReader(""), 0))
+			}
+			if _, err := w.WriteUpload(w.t.Context(), repo, x.upload, int64(at), strings.NewReader(content[at:at+n]), int64(n)); err != nil {
+				return err
+			}
+			at += n
+		}
+		return nil
+	}
+}
+
+// traced are all operations, with the kind of store that each is traced on.
+func traced() iter.Seq2[operation, memstore.Options] {
+	return func(yield func(operation, memstore.Options) bool) {
+		for _, o := range operations {
+			if !yield(o, memstore.Options{}) {
+				return
+			}
+		}
+		for _, o := range onParts {
+			if !yield(o, memstore.Options{MinPart: leastPart}) {
+				return
+			}
+		}
+	}
+}
+
 // trace runs an operation and returns the calls that it made.
-func (o *operation) trace(t *testing.T) faultstore.Trace {
+func (o *operation) trace(t *testing.T, kind memstore.Options) faultstore.Trace {
 	t.Helper()
-	w := newWorld(t, registry.Options{})
+	w := newWorldOn(t, registry.Options{}, kind)
 	x := w.fixture()
 	before := w.proc.Calls()
 	w.must(o.do(w, x))
@@ -216,9 +265,9 @@ func counts(trace faultstore.Trace) string {
 
 // What operations cost is promised. The golden file below shows it call by call; this does not change with it.
 func TestStoreCallsPerOperation(t *testing.T) {
-	for _, o := range operations {
+	for o, kind := range traced() {
 		t.Run(o.name, func(t *testing.T) {
-			if got := counts(o.trace(t)); got != o.calls {
+			if got := counts(o.trace(t, kind)); got != o.calls {
 				t.Errorf("made the calls %q, want %q", got, o.calls)
 			}
 		})
@@ -243,8 +292,8 @@ func plain(key string) string {
 // -rewrite it is written anew.
 func TestTraces(t *testing.T) {
 	var b strings.Builder
-	for _, o := range operations {
-		trace := o.trace(t)
+	for o, kind := range traced() {
+		trace := o.trace(t, kind)
 		fmt.Fprintf(&b, "# %s: %s\n%s\n", o.name, cmp.Or(counts(trace), "nothing"), trailing.ReplaceAllString(trace.Format(plain), ""))
 	}
 	name := filepath.Join("testdata", "traces.txt")

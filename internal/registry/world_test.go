@@ -44,8 +44,14 @@ type world struct {
 
 func newWorld(t testing.TB, opts registry.Options) *world {
 	t.Helper()
+	return newWorldOn(t, opts, memstore.Options{})
+}
+
+// newWorldOn is newWorld on a store of another kind.
+func newWorldOn(t testing.TB, opts registry.Options, kind memstore.Options) *world {
+	t.Helper()
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	w := &world{t: t, store: memstore.New(clk, memstore.Options{}), clock: clk, opts: opts, tokens: seededTokens(1)}
+	w := &world{t: t, store: memstore.New(clk, kind), clock: clk, opts: opts, tokens: seededTokens(1)}
 	w.start(nil)
 	return w
 }

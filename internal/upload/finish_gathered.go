@@ -33,11 +33,11 @@ func (u *Uploads) finishGathered(ctx context.Context, t ticket, s refcount.Sessi
 	return g.finishParts(ctx, d)
 }
 
-// flows tells whether the body goes straight to an object: it is larger than a piece, says how large, and nothing that it
+// flows tells whether the body goes straight to an object: it fills a piece, says how large it is, and nothing that it
 // continues is in an object.
 func (u *Uploads) flows(s refcount.Session, in *incoming) bool {
 	size := int64(len(s.Tail)) + in.size
-	return in.size >= 0 && size == s.Offset+in.size && s.Multipart == "" && size > u.pieceSize() && size <= store.MaxDirectPut
+	return in.size >= 0 && size == s.Offset+in.size && s.Multipart == "" && size >= u.pieceSize() && size <= store.MaxDirectPut
 }
 
 // finishFlow streams the body to a fresh object.

@@ -39,6 +39,7 @@ func TestServed(t *testing.T) {
 		{"memory, refusing overlap, sparse", func(*testing.T) stores {
 			return memstore.New(clock.System{}, memstore.Options{RefuseOverlap: true})
 		}, true},
+		{"memory, parts of a least size", func(*testing.T) stores { return memstore.New(clock.System{}, memstore.Options{MinPart: 16 << 10}) }, false},
 		{"disk", openDisk, false},
 	} {
 		t.Run(s.name, func(t *testing.T) { serve(t, s.open(t), s.sparse) })

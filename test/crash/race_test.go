@@ -86,6 +86,8 @@ func meetings() []meeting {
 		{name: "blobs", setup: all(pushBlobs(repo, small, large), pushBlob(other, larger))},
 		{name: "blobs, due", setup: all(pushBlobs(repo, small, large), pushBlob(other, larger), wait(25*time.Hour))},
 		{name: "a blob without links", setup: all(pushBlob(repo, large), removeBlob(repo, large), pushBlob(other, larger), removeBlob(other, larger))},
+		{name: "a blob without links, parts of a least size", setup: gathering(all(pushBlob(repo, large), removeBlob(repo, large),
+			pushBlob(other, larger), removeBlob(other, larger)))},
 		{name: "a tree", setup: tree},
 		{name: "a signed image", setup: all(signed, wait(25*time.Hour))},
 		{name: "a deleted image", setup: deleted},
