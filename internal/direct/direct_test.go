@@ -134,7 +134,9 @@ func (w *world) sound() {
 	}
 }
 
-func (w *world) standAtStore(door func(http.ResponseWriter, *http.Request) bool) { w.toStore.Store(&door) }
+func (w *world) standAtStore(door func(http.ResponseWriter, *http.Request) bool) {
+	w.toStore.Store(&door)
+}
 
 func (w *world) standAtRegistry(door func(http.ResponseWriter, *http.Request) bool) {
 	w.registry.Store(&door)
