@@ -43,6 +43,7 @@ type world struct {
 	apart   bool      // batches of reads are of as many moments as they have keys, which the contract allows
 	odd     bool      // and the last key comes first
 	results [2]string // what the parties of a race were told
+	waits   bool      // completed direct uploads wait for somebody to settle them
 
 	manifests map[string]promise // by repository and reference: what was acknowledged and not taken back
 	blobs     map[string]promise // what may be relied on for a lease
@@ -64,7 +65,7 @@ func newWorld(t *testing.T) *world {
 
 // clone is the same world at the same moment, to go another way in.
 func (w *world) clone(t *testing.T) *world {
-	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins, sparse: w.sparse,
+	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins, sparse: w.sparse, waits: w.waits,
 		manifests: map[string]promise{}, blobs: map[string]promise{}}
 	c.store = w.store.Clone(c.clock)
 	for k, v := range w.manifests {
@@ -102,11 +103,12 @@ func (w *world) boot(plan faultstore.Plan) *process {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	uploads, err := upload.New(ledger, objects, parts, w.clock, upload.Options{})
+	options := w.directly(p)
+	uploads, err := upload.New(ledger, objects, parts, w.clock, options)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &process{w, p, ledger, uploads, objects, scanner, registry.New(ledger, uploads, objects, registry.Options{SparseIndexes: w.sparse})}
+	return &process{w, p, ledger, uploads, objects, scanner, registry.New(ledger, uploads, objects, registry.Options{SparseIndexes: w.sparse, Direct: options.Direct})}
 }
 
 func tokens(seed uint64) func() string {

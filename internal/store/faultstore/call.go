@@ -16,7 +16,7 @@ import (
 // Kind is the method that is called.
 type Kind uint8
 
-// The kinds, by role: table and scanner, objects, multipart. MinPart is no call: it asks nobody.
+// The kinds, by role: table and scanner, objects, multipart, signed requests. MinPart and signing are no calls: they ask nobody.
 const (
 	Get Kind = 1 + iota
 	Query
@@ -35,12 +35,15 @@ const (
 	Part
 	Complete
 	Abort
+
+	Parts
+	Sum
 )
 
 var kindNames = [...]string{
 	Get: "get", Query: "query", Due: "due", Scan: "scan", Commit: "commit",
 	Open: "open", Stat: "stat", List: "list", Put: "put", Delete: "delete",
-	Pending: "pending", Begin: "begin", Part: "part", Complete: "complete", Abort: "abort",
+	Pending: "pending", Begin: "begin", Part: "part", Complete: "complete", Abort: "abort", Parts: "parts", Sum: "sum",
 }
 
 func (k Kind) String() string { return kindNames[k] }
