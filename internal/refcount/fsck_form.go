@@ -40,6 +40,8 @@ func malformedKey(k store.Key) string {
 	case kindDirect, kindTombstone:
 		ok = store.ValidObjectKey(rest) && k.SK == kind
 	case kindSecret:
+	case kindWalk:
+		ok = k == walkKey()
 	case kindCredential:
 		ok = rest == "" && ValidCredential(k.SK)
 	default:

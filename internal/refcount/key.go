@@ -31,6 +31,7 @@ const (
 	kindTombstone  = "x" // x#<object>   / x
 	kindSecret     = "k" // k            / <name>
 	kindCredential = "u" // u            / <name>
+	kindWalk       = "w" // w            / untagged
 )
 
 func repositoryKey(repo oci.Repository) store.Key {
@@ -92,6 +93,9 @@ func tombstoneKey(object string) store.Key {
 }
 
 func secretKey(name string) store.Key { return store.Key{PK: kindSecret, SK: name} }
+
+// walkKey is where the walk stands that applies the rule for untagged manifests.
+func walkKey() store.Key { return store.Key{PK: kindWalk, SK: "untagged"} }
 
 func credentialKey(name string) store.Key { return store.Key{PK: kindCredential, SK: name} }
 

@@ -64,6 +64,8 @@ const (
 	attrSecret   = "secret"   // bytes
 	attrPrevious = "previous" // bytes: the secret before
 	attrUntil    = "until"    // int: from when on it is not good any more
+	attrLast     = "last"     // string: how far a walk has come
+	attrRounds   = "rounds"   // int: how often it has come to the end
 	attrRights   = "rights"   // string: what a credential may do
 	attrSum      = "sum"      // bytes: SHA-256 of its token
 )

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +18,8 @@ import (
 type SweepOptions struct {
 	// Limit is the most due rows that the sweep looks at; 0: all.
 	Limit int
+	// Until is when the sweep begins nothing more; the zero time: whenever.
+	Until time.Time
 	// GiveUpMargins removes now what waits only for the promises of Lease, UndoWindow and URLLife: unreferenced blobs that
 	// a push under way may count on, and deleted manifests that could be brought back. What waits for its safety, such as
 	// the object of an upload that may still be written, waits on.
@@ -110,7 +111,7 @@ func (s *sweep) sweepShard(ctx context.Context, shard int) error {
 			return err
 		}
 		for i, r := range rows {
-			if s.opts.Limit > 0 && s.report.Looked >= s.opts.Limit {
+			if s.over() {
 				s.report.Left = true
 				return nil
 			}
@@ -122,6 +123,11 @@ func (s *sweep) sweepShard(ctx context.Context, shard int) error {
 			return nil
 		}
 	}
+}
+
+// over tells whether the sweep has gone as far as it may.
+func (s *sweep) over() bool {
+	return s.opts.Limit > 0 && s.report.Looked >= s.opts.Limit || !s.opts.Until.IsZero() && !s.l.clock.Now().Before(s.opts.Until)
 }
 
 // sweepRow handles one row, if it is due. Its error ends the sweep.
@@ -322,77 +328,6 @@ func (s *sweep) dropManifest(ctx context.Context, repo oci.Repository, d oci.Dig
 	return s.l.apply(ctx, now, &t)
 }
 
-// ApplyUntagged gives a due to every manifest without tags, parents and a visible subject that has none: the one bounded walk after the
-// rule was turned on. It does nothing while the rule is off; the sweep clears the dues that a rule left behind.
-func (l *Ledger) ApplyUntagged(ctx context.Context) error {
-	if l.cfg.Margins.Untagged == 0 {
-		return nil
-	}
-	last := ""
-	for {
-		repos, more, err := l.Repositories(ctx, last, pageSize, nil)
-		if err != nil {
-			return err
-		}
-		for _, repo := range repos {
-			if err := l.applyUntagged(ctx, oci.Repository(repo)); err != nil {
-				return err
-			}
-			last = repo
-		}
-		if !more {
-			return nil
-		}
-	}
-}
-
-func (l *Ledger) applyUntagged(ctx context.Context, repo oci.Repository) error {
-	q := store.Query{PK: partition(kindManifest, repo), Limit: pageSize}
-	return l.eachPage(ctx, q, func(items []store.Item) (bool, error) {
-		items = slices.DeleteFunc(slices.Clone(items), func(it store.Item) bool {
-			m := readManifest(it.Row)
-			return !m.visible() || m.tags > 0 || m.parents > 0 || m.due != 0
-		})
-		subjects, err := l.subjects(ctx, repo, items)
-		if err != nil {
-			return false, err
-		}
-		for i, it := range items {
-			m := readManifest(it.Row)
-			if subjects[i].visible() {
-				continue
-			}
-			now := l.clock.Now()
-			at := max(fromMilli(m.untagged).Add(l.cfg.Margins.Untagged).UnixMilli(), now.Add(l.cfg.Margins.Grace).UnixMilli())
-			var t txn
-			t.update(it.Key, change{set: []store.Attr{num(attrDue, at)}},
-				append(m.asRead(), equals(attrTags, 0), equals(attrParents, 0), without(attrDue))...)
-			if err := l.apply(ctx, now, &t); err != nil && !errors.Is(err, errAgain) {
-				return false, err
-			}
-		}
-		return true, nil
-	})
-}
-
-// subjects reads the subjects of manifests; one that has none has the zero manifest.
-func (l *Ledger) subjects(ctx context.Context, repo oci.Repository, items []store.Item) ([]manifest, error) {
-	var keys []store.Key
-	var of []int
-	for i, it := range items {
-		if subject := readManifest(it.Row).subject; subject != "" {
-			keys = append(keys, manifestKey(repo, subject))
-			of = append(of, i)
-		}
-	}
-	rows, err := l.read(ctx, keys...)
-	subjects := make([]manifest, len(items))
-	for i, r := range rows {
-		subjects[of[i]] = readManifest(r)
-	}
-	return subjects, err
-}
-
 // where names a row for a person.
 func where(k store.Key) string {
 	kind, repo, name := describe(k)
@@ -442,6 +377,8 @@ func describe(k store.Key) (kind string, repo oci.Repository, name string) {
 		return "content", "", rest
 	case kindCredential:
 		return "credential", "", k.SK
+	case kindWalk:
+		return "progress of a walk", "", k.SK
 	}
 	return "row " + k.PK, "", k.SK
 }
