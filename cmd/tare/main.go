@@ -69,6 +69,7 @@ type commands struct {
 	Backup   backupCmd   `cmd:"" help:"Write a consistent copy of a registry, which may be running, to a file."`
 	Restore  restoreCmd  `cmd:"" help:"Make a data folder from a backup."`
 	Compact  compactCmd  `cmd:"" help:"Give the table's unused pages back to the file system. The server must not run."`
+	Doctor   doctorCmd   `cmd:"" help:"Examine a registry from outside, over HTTP: whether what clients depend on comes through."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"internal/registry":          {"internal/oci", "internal/upload", "internal/refcount", "internal/store"},
 	"internal/auth":              {"internal/oci", "internal/refcount"},
 	"internal/direct":            {"internal/oci"},
+	"internal/doctor":            {"internal/direct", "internal/oci"},
 	"internal/ocihttp":           {"internal/oci", "internal/auth"},
 }
 

@@ -72,7 +72,7 @@ func conditions(w map[string]map[string]list) ([]condition, error) {
 				}
 			}
 			if null && len(values) != 1 {
-				return nil, fmt.Errorf("Null of %s is said twice", key)
+				return nil, fmt.Errorf("%s of %s is said twice", name, key)
 			}
 			out = append(out, condition{set, match, negate, null, strings.ToLower(key), values})
 		}
