@@ -62,12 +62,17 @@ type Multipart interface {
 	// means until r ends, where MinPart is 0. Where r fails, the bytes that came are kept, n says how many, and err
 	// wraps the cause: an upload that its client may resume. A missing upload is ErrNotFound.
 	//
+	// Where MinPart is above 0, as on S3, parts are kept apart by number, 1 to [MaxParts]. turn and offset are not looked at; size
+	// must be known; a part is kept whole or not at all, in place of the one that had its number. Who writes there never gives
+	// a number twice, since a call that was given up may land later.
+	//
 	// Two calls for one upload can overlap when a client came back on a new connection. Where parts share a file, the call
 	// of the later turn ends the earlier one: that fails with ErrConflict and writes no byte once the later one has begun.
 	// If it had not begun itself by then, it has changed and read nothing. ErrConflict names no condition here.
 	Part(ctx context.Context, key, id string, turn int64, number int, offset int64, r io.Reader, size int64) (p Part, err error)
 
-	// Complete makes the object from the parts in order. A missing upload is ErrNotFound, also when an earlier call has
+	// Complete makes the object from the parts in order, of which there may be more than those. Where one but the last has fewer
+	// than MinPart bytes, or is not what was stored, it is ErrInvalid. A missing upload is ErrNotFound, also when an earlier call has
 	// completed it: the object is there then, of the parts that that call named. Where they were the same, it may be no error.
 	Complete(ctx context.Context, key, id string, parts []Part) error
 
@@ -85,7 +90,7 @@ type Multipart interface {
 type Part struct {
 	Number int
 	Size   int64
-	Mark   string // S3: its ETag; "" on disk
+	Mark   string // printable ASCII, short. S3: its ETag and checksum; "" on disk
 }
 
 // PendingUpload names an unfinished multipart upload.

@@ -50,12 +50,17 @@ type world struct {
 
 func newWorld(t *testing.T, opts upload.Options) *world {
 	t.Helper()
-	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	kept := memstore.Options{}
 	if strings.HasPrefix(t.Name(), gathered+"/") {
-		kept.MinPart = least
+		return newWorldOf(t, opts, least)
 	}
-	w := &world{t: t, store: memstore.New(clk, kept), clock: clk, opts: opts, tokens: seededTokens(1)}
+	return newWorldOf(t, opts, 0)
+}
+
+// newWorldOf makes a world whose parts have a least size; 0: none.
+func newWorldOf(t *testing.T, opts upload.Options, minPart int64) *world {
+	t.Helper()
+	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+	w := &world{t: t, store: memstore.New(clk, memstore.Options{MinPart: minPart}), clock: clk, opts: opts, tokens: seededTokens(1)}
 	w.start(nil)
 	return w
 }

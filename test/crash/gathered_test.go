@@ -33,7 +33,7 @@ func gatheredScenarios() []scenario {
 // gathering is setup in a world whose parts have a least size.
 func gathering(setup operation) operation {
 	return func(ctx context.Context, p *process) error {
-		p.world.store = memstore.New(p.clock, memstore.Options{MinPart: leastPart})
+		p.store = memstore.New(p.clock, memstore.Options{MinPart: leastPart})
 		if setup == nil {
 			return nil
 		}

@@ -215,7 +215,20 @@ var appendedTests = []bucketTest{
 	}},
 }
 
-// keptApartTests are for stores with a least part, where parts are kept apart by number.
+// numbered stores a part under a number of its own.
+func (u *assembly) numbered(number int, data string) store.Part {
+	u.Helper()
+	p, err := u.A.Multipart.Part(u.Context(), u.key, u.id, u.A.Multipart.Turn(), number, 0, strings.NewReader(data), int64(len(data)))
+	wantErr(u, "part", err, nil)
+	if p.Number != number || p.Size != int64(len(data)) || p.Mark == "" {
+		u.Fatalf("part %d of %d bytes is answered as %+v", number, len(data), p)
+	}
+	return p
+}
+
+// keptApartTests are for stores with a least part, where parts are kept apart by number. Who writes to them never gives a number
+// twice, so that nothing is asked of two calls of one number but that the later one replaces the earlier one's part where they
+// do not overlap.
 var keptApartTests = []bucketTest{
 	{"ASmallPartInTheMiddle", func(b *bucket) {
 		u := b.begin("k")
@@ -249,6 +262,55 @@ var keptApartTests = []bucketTest{
 		}
 		u.parts, u.data = parts, strings.Join(data, "")
 		u.complete()
+	}},
+	{"NumbersWithGaps", func(b *bucket) {
+		// Numbers are given to requests that come no further.
+		u := b.begin("k")
+		data := []string{b.enough(1), b.enough(2), "last"}
+		for i, number := range []int{3, 7, store.MaxParts} {
+			u.parts = append(u.parts, u.numbered(number, data[i]))
+		}
+		u.data = strings.Join(data, "")
+		u.complete()
+	}},
+	{"PartsThatAreNotNamedAreLeftOut", func(b *bucket) {
+		u := b.begin("k")
+		u.numbered(1, b.enough(1))
+		u.parts = append(u.parts, u.numbered(2, b.enough(2)))
+		u.numbered(3, "too small, and not the last")
+		u.parts = append(u.parts, u.numbered(4, "last"))
+		u.numbered(5, b.enough(5))
+		u.data = b.enough(2) + "last"
+		u.complete()
+		u.wantNoUpload()
+	}},
+	{"AnEarlierTurnStillWrites", func(b *bucket) {
+		// What it writes under its own number replaces nothing.
+		u := b.begin("k")
+		earlier := b.A.Multipart.Turn()
+		u.parts = append(u.parts, u.numbered(2, b.enough(2)))
+		_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, earlier, 1, 0, strings.NewReader(b.enough(1)), int64(len(b.enough(1))))
+		wantErr(b, "a part of an earlier turn", err, nil)
+		u.data = b.enough(2)
+		u.complete()
+		_, err = b.A.Multipart.Part(b.Context(), u.key, u.id, earlier, 3, 0, strings.NewReader("late"), 4)
+		wantErr(b, "a part after the end", err, store.ErrNotFound)
+		b.wantObject(u.key, u.data)
+	}},
+	{"AFailedReaderKeepsNothing", func(b *bucket) {
+		u := b.begin("k")
+		p, err := u.try(failing(b.enough(1)), int64(len(b.enough(1)))+1)
+		wantErr(b, "a part whose reader fails", err, errReader)
+		if p != (store.Part{}) {
+			b.Fatalf("a part whose reader failed is answered as %+v", p)
+		}
+		u.part("all")
+		u.complete()
+	}},
+	{"NumbersHaveAnEnd", func(b *bucket) {
+		u := b.begin("k")
+		_, err := b.A.Multipart.Part(b.Context(), u.key, u.id, b.A.Multipart.Turn(), store.MaxParts+1, 0, strings.NewReader("x"), 1)
+		wantErr(b, "a part of a number too high", err, store.ErrInvalid)
 	}},
 	{"SizeMustBeKnown", func(b *bucket) {
 		u := b.begin("k")
