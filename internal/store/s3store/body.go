@@ -44,7 +44,7 @@ func (s *Store) send(ctx context.Context, c *call, r io.Reader, size int64, do f
 	case size <= maxHeld:
 		return c.fail(ctx, held(ctx, r, size, do))
 	}
-	return c.fail(ctx, streamed(ctx, r, size, do))
+	return c.fail(ctx, streamed(ctx, c, r, size, do))
 }
 
 // held reads all of r first.
@@ -61,7 +61,7 @@ func held(ctx context.Context, r io.Reader, size int64, do func(body) error) err
 }
 
 // streamed sends what r gives as it comes, once.
-func streamed(ctx context.Context, r io.Reader, size int64, do func(body) error) error {
+func streamed(ctx context.Context, c *call, r io.Reader, size int64, do func(body) error) error {
 	src := &source{ctx: ctx, r: r, left: size}
 	err := do(body{src, nil, func(o *s3.Options) {
 		o.RetryMaxAttempts = 1
@@ -71,6 +71,9 @@ func streamed(ctx context.Context, r io.Reader, size int64, do func(body) error)
 	}})
 	if src.err != nil {
 		return src.fault(src.err)
+	}
+	if !src.done {
+		c.reached, c.lost = false, false // the checksum was never sent
 	}
 	return err
 }
@@ -144,6 +147,7 @@ func trailing(size int64) func(context.Context, middleware.FinalizeInput, middle
 		}
 		req.ContentLength = length
 		req.Header.Set("Content-Encoding", "aws-chunked")
+		req.Header.Set("Expect", "100-continue") // who is refused sends nothing
 		req.Header.Set("X-Amz-Decoded-Content-Length", strconv.FormatInt(size, 10))
 		req.Header.Set("X-Amz-Trailer", strings.ToLower(checksumHeader))
 		in.Request = req

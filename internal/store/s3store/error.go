@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 
@@ -73,6 +74,9 @@ func (c *call) fail(ctx context.Context, err error) error {
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return ctxErr
 	}
+	if m, ok := errors.AsType[*misuse](err); ok {
+		return invalid(c.op, c.key, m.cause) // S3 keeps nothing of a body that had no end
+	}
 	outcome := c.outcome(err)
 	if c.lost && !errors.Is(outcome, store.ErrNotFound) {
 		outcome = store.ErrUnknownOutcome
@@ -91,9 +95,6 @@ func (c *call) outcome(err error) error {
 	lost := store.ErrUnavailable
 	if c.writes && c.reached {
 		lost = store.ErrUnknownOutcome
-	}
-	if _, ok := errors.AsType[*misuse](err); ok {
-		return store.ErrInvalid
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
@@ -144,13 +145,10 @@ func ignoreAbsent(err error) error {
 // explain makes a cause from the client's error. A timeout of the client's own must not look like the context's, and who is
 // denied access is told what else that may mean.
 func explain(err error) error {
-	if m, ok := errors.AsType[*misuse](err); ok {
-		return m.cause
-	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return errors.New(err.Error())
-	case statusOf(err) == 403:
+	case statusOf(err) == http.StatusForbidden:
 		return fmt.Errorf("%w (S3 says so, too, of an object that is not there, to who lacks s3:ListBucket: it is not taken for absence)", err)
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,7 +40,7 @@ func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.
 		r.end = offset + length
 	}
 	err := r.open()
-	if errors.Is(err, store.ErrInvalid) && offset == 0 {
+	if offset == 0 && statusOf(err) == http.StatusRequestedRangeNotSatisfiable {
 		return io.NopCloser(bytes.NewReader(nil)), nil // S3 has no range of an empty object
 	}
 	if err != nil {
@@ -94,7 +95,7 @@ func (r *reader) open() error {
 		return c.fail(r.ctx, errAnswer)
 	}
 	r.body, r.end = out.Body, r.at+*out.ContentLength
-	r.etag = out.ETag
+	r.etag = optional(aws.ToString(out.ETag))
 	return nil
 }
 
