@@ -66,3 +66,5 @@ func (e *engine) tables(plan func(seed uint64) standin.Plan) func(testing.TB) st
 func TestTable(t *testing.T) { storetest.TestTable(t, startEngine(t).tables(nil)) }
 
 func TestScanner(t *testing.T) { storetest.TestScanner(t, startEngine(t).tables(nil)) }
+
+func BenchmarkTable(b *testing.B) { storetest.BenchmarkTable(b, startEngine(b).tables(nil)) }
