@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -255,11 +254,10 @@ func report(out io.Writer, d *deploy.Deployment) {
 	fmt.Fprintf(out, "HTTP API: %d requests; by itself it answered 429 or 503 %d times, 413 %d, 500 %d, and late %d\n",
 		g.Requests, g.Throttled, g.TooLarge, g.Failed, g.Late)
 	fmt.Fprintf(out, "bucket: %v\n", d.Bus.Counts())
-	fmt.Fprintf(out, "table: %v\n", d.Table.Seen())
+	t := d.Meter.Counts()
+	fmt.Fprintf(out, "table: %v; %d transactions, %d sent again, %d canceled by a conflict, %d refused by a condition\n",
+		t.Calls, t.Transactions, t.Repeated, t.Conflicts, t.Refused)
 	for _, f := range d.Lambda.Failures() {
 		fmt.Fprintf(out, "given up (%s): %s: %s\n", f.RequestContext.Condition, f.RequestPayload, f.ResponsePayload)
-	}
-	if folder, err := filepath.Abs(d.Data()); err == nil {
-		fmt.Fprintf(out, "data: %s\n", folder)
 	}
 }

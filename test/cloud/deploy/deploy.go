@@ -272,6 +272,3 @@ func (d *Deployment) startSchedules() error {
 	}
 	return nil
 }
-
-// Data is the folder of what the stand-ins keep.
-func (d *Deployment) Data() string { return d.options.Data }
