@@ -5,8 +5,8 @@
 //
 //	cloud [flags] [command arguments…]
 //
-// With a command, it runs that with CONFORMANCE_URL, CONFORMANCE_USER and CONFORMANCE_PASSWORD in its environment, and ends
-// with its status; without one it runs until it is interrupted.
+// With a command, it runs that with the variables of test/conformance (CONFORMANCE_URL and others) in its environment, and
+// ends with its status; without one it runs until it is interrupted.
 package main
 
 import (
@@ -240,7 +240,7 @@ func attend(ctx context.Context, command []string, url string, c deploy.Credenti
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "CONFORMANCE_URL="+url, "CONFORMANCE_USER="+c.Name, "CONFORMANCE_PASSWORD="+c.Token)
+	cmd.Env = append(os.Environ(), "CONFORMANCE_URL="+url, "CONFORMANCE_USER="+c.Name, "CONFORMANCE_PASSWORD="+c.Token, "CONFORMANCE_GATEWAY=1")
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1), nil

@@ -155,9 +155,16 @@ func pushBlobs(g group) {
 		for _, t := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", typeManifest} {
 			b := newBlob(50)
 			u := c.startUpload()
-			c.created(c.send("PUT", with(u.location, "digest", b.digest), func(r *http.Request) {
+			a := c.send("PUT", with(u.location, "digest", b.digest), func(r *http.Request) {
 				r.Header.Set("Content-Type", t)
-			}, body(b.bytes)), b)
+			}, body(b.bytes))
+			if strings.HasPrefix(t, "text/") && c.target.Gateway {
+				// A gateway may take it for text, which noise does not outlive. That is noticed.
+				if a.want(201, 400).status == 400 {
+					continue
+				}
+			}
+			c.created(a, b)
 		}
 	})
 }

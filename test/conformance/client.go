@@ -81,7 +81,7 @@ func stream(b []byte) option {
 
 // followBlobs follows a redirect of a blob, which may be served by another host, and no other one.
 func followBlobs(next *http.Request, via []*http.Request) error {
-	if first := via[0]; first.Method == http.MethodGet && strings.Contains(first.URL.Path, "/blobs/") && len(via) < 10 {
+	if first := via[0]; (first.Method == http.MethodGet || first.Method == http.MethodHead) && strings.Contains(first.URL.Path, "/blobs/") && len(via) < 10 {
 		return nil
 	}
 	return http.ErrUseLastResponse
@@ -136,6 +136,14 @@ func (c *client) try(method, ref string, options ...option) (*answer, error) {
 	a := &answer{
 		t: c.T, what: method + " " + ref, url: response.Request.URL,
 		status: response.StatusCode, header: response.Header, length: response.ContentLength,
+	}
+	if redirect := response.Request.Response; redirect != nil && a.status < 300 {
+		// What the registry says of a blob it says where it leads to the bytes; their host knows nothing of digests.
+		for _, name := range []string{"Docker-Content-Digest", "Etag"} {
+			if said := redirect.Header.Values(name); len(said) > 0 {
+				a.header[name] = said
+			}
+		}
 	}
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		return nil, fmt.Errorf("%s: body: %w", a.what, err)

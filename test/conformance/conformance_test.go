@@ -9,8 +9,9 @@ import (
 	"tare/test/conformance"
 )
 
-// TestURL runs the suite against the registry at CONFORMANCE_URL, with CONFORMANCE_USER and CONFORMANCE_PASSWORD. Without
-// the variable there is nothing to run: TestServed always runs the suite.
+// TestURL runs the suite against the registry at CONFORMANCE_URL, with CONFORMANCE_USER and CONFORMANCE_PASSWORD; it is
+// behind a gateway where CONFORMANCE_GATEWAY is set. Without the first there is nothing to run: TestServed always runs the
+// suite.
 func TestURL(t *testing.T) {
 	url := os.Getenv("CONFORMANCE_URL")
 	if url == "" {
@@ -20,5 +21,6 @@ func TestURL(t *testing.T) {
 		BaseURL:  url,
 		Username: os.Getenv("CONFORMANCE_USER"),
 		Password: os.Getenv("CONFORMANCE_PASSWORD"),
+		Gateway:  os.Getenv("CONFORMANCE_GATEWAY") != "",
 	})
 }

@@ -178,7 +178,11 @@ func paths(g group) {
 	})
 	g.test("long", func(c *client) {
 		c.pushBare("v1")
-		for _, n := range []int{1000, 10_000} {
+		most := 10_000
+		if c.target.Gateway {
+			most = 9000 // a gateway has a limit for heads, and its own words for it
+		}
+		for _, n := range []int{1000, most} {
 			long := strings.Repeat("x", n)
 			for _, path := range []string{
 				"/v2/" + long, c.manifest(long), c.blob("sha256:" + long), c.uploads() + long, c.referrersOf("sha256:" + long),

@@ -130,7 +130,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		return // the client is gone, or its body is: the function is never asked
+		panic(http.ErrAbortHandler) // the client is gone, or its body broke off: nobody is asked, and nothing is answered
 	}
 	path := rawPath(r)
 	route, ok := g.route(r.Method, path)

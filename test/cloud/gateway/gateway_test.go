@@ -346,3 +346,25 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 }
+
+func TestBrokenBodiesReachNobody(t *testing.T) {
+	s, server := start(t, Options{})
+	for _, request := range []string{
+		"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+		"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+	} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, request)
+		conn.(*net.TCPConn).CloseWrite()
+		if answer, err := io.ReadAll(conn); err != nil || len(answer) > 0 {
+			t.Errorf("%q was answered with %q, %v", request, answer, err)
+		}
+		conn.Close()
+		if s.event != nil {
+			t.Errorf("%q became an event", request)
+		}
+	}
+}
