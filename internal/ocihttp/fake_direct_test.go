@@ -74,7 +74,7 @@ func (f *fake) describe(id string) oci.DirectUpload {
 func (f *fake) direct(repo oci.Repository, id string) (*fakeDirect, error) {
 	d := f.directs[id]
 	if d == nil || d.repo != repo {
-		return nil, oci.Errorf(oci.BlobUploadUnknown, "no upload %s", id)
+		return nil, oci.Errorf(oci.BlobUploadUnknown, "no such upload")
 	}
 	return d, nil
 }
