@@ -192,7 +192,13 @@ func (l *Ledger) buryOwned(t *txn, now time.Time, o owned, bytes int64, why stri
 // another request was faster: BlobUploadInvalid.
 func (l *Ledger) Write(ctx context.Context, s Session) (Session, error) {
 	next := s
+	begun := l.clock.Now()
 	err := l.retry(ctx, func(now time.Time) error {
+		if now.After(begun.Add(l.cfg.Margins.MaxPut)) {
+			// An attempt whose reply was lost may have made the row, which may have expired since: what it named has a
+			// tombstone then, and must not be named again (C12).
+			return oci.Errorf(oci.BlobUploadInvalid, "the request took longer than %v", l.cfg.Margins.MaxPut)
+		}
 		next = s
 		next.version = l.cfg.NewToken()
 		next.named = s.owns()

@@ -45,6 +45,8 @@ type world struct {
 	results [2]string // what the parties of a race were told
 	waits   bool      // completed direct uploads wait for somebody to settle them
 
+	direct oci.DirectUpload // that two parties meet at
+
 	manifests map[string]promise // by repository and reference: what was acknowledged and not taken back
 	blobs     map[string]promise // what may be relied on for a lease
 }
@@ -65,7 +67,7 @@ func newWorld(t *testing.T) *world {
 
 // clone is the same world at the same moment, to go another way in.
 func (w *world) clone(t *testing.T) *world {
-	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins, sparse: w.sparse, waits: w.waits,
+	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins, sparse: w.sparse, waits: w.waits, direct: w.direct,
 		manifests: map[string]promise{}, blobs: map[string]promise{}}
 	c.store = w.store.Clone(c.clock)
 	for k, v := range w.manifests {
