@@ -12,8 +12,8 @@ func blobFaults() []fault {
 	return []fault{
 		{
 			name: "look-does-not-renew", invariant: "C4", file: linkFile,
-			from: "if found.refs > 0 || found.due >= l.leaseEnd(now) {",
-			to:   "if found.refs > 0 || found.due > now.UnixMilli() {",
+			from: "return found.refs == 0 && found.due < l.leaseEnd(now)",
+			to:   "return found.refs == 0 && found.due <= now.UnixMilli()",
 			why:  "who was told of a blob finds it gone when he pushes the manifest",
 		},
 		{
@@ -90,8 +90,8 @@ func blobFaults() []fault {
 		},
 		{
 			name: "first-upload-is-not-the-first", invariant: "C1", file: finishFile,
-			from: "text(attrObject, object)), absent())",
-			to:   "text(attrObject, object)))",
+			from: "text(attrObject, object), some(attrLate, late)), absent())",
+			to:   "text(attrObject, object), some(attrLate, late)))",
 			why:  "two repositories get a blob at once: the object of the first is nobody's",
 		},
 		{
@@ -126,7 +126,7 @@ func blobFaults() []fault {
 		},
 		{
 			name: "condemn-buries-nothing", invariant: "C1", file: finishFile,
-			from: "s.l.bury(&t, now, tombstone{object: object, bytes: r.Num(attrSize), why: whyBlob})",
+			from: "s.l.bury(&t, now, tombstone{object: object, bytes: r.Num(attrSize), why: whyBlob, late: r.Num(attrLate)})",
 			to:   "_ = now",
 			why:  "the object of a blob that went is nobody's",
 		},
@@ -138,7 +138,7 @@ func blobFaults() []fault {
 		},
 		{
 			name: "grave-without-slack", invariant: "C9", file: "internal/refcount/margins.go",
-			from: "max(m.URLLife+m.MaxStep, m.MaxPut) + slack,",
+			from: "m.URLLife + max(m.MaxStep, m.MaxPut) + slack,",
 			to:   "m.MaxPut + slack,",
 			why:  "an object goes before a URL that was signed for it has ended",
 		},

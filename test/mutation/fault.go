@@ -22,7 +22,7 @@ type fault struct {
 // faults are all of them.
 func faults() []fault {
 	var all []fault
-	for _, group := range [][]fault{blobFaults(), sessionFaults(), manifestFaults(), tagFaults(), sweepFaults(), uploadFaults(), logFaults()} {
+	for _, group := range [][]fault{blobFaults(), sessionFaults(), manifestFaults(), tagFaults(), sweepFaults(), uploadFaults(), directFaults(), logFaults()} {
 		all = append(all, group...)
 	}
 	return all

@@ -37,7 +37,7 @@ func suites() []suite {
 		{name: "histories", pkg: "./test/histories", args: []string{"-run=TestConcurrent|TestSequential|TestScripts$"}, timeout: 10 * time.Minute},
 		{name: "diskstore", pkg: "./internal/store/diskstore", timeout: 10 * time.Minute},
 		{name: "crash", pkg: "./test/crash", args: []string{"-run=TestCrash|TestLives"}, timeout: 10 * time.Minute},
-		{name: "race", pkg: "./test/crash", args: []string{"-run=TestRace"}, timeout: 20 * time.Minute},
+		{name: "race", pkg: "./test/crash", args: []string{"-run=TestRace|TestDirectRace"}, timeout: 20 * time.Minute},
 		{name: "conformance", pkg: "./test/conformance", timeout: 10 * time.Minute},
 	}
 }
