@@ -17,6 +17,7 @@ import (
 // the one key Ref or Fn::….
 type Template struct {
 	Parameters map[string]any
+	Conditions map[string]any
 	Resources  map[string]Resource
 	Wildcards  []Wildcard
 }
@@ -60,7 +61,10 @@ func Parse(text []byte) (Template, error) {
 	if err != nil {
 		return Template{}, err
 	}
-	t := Template{Parameters: table(tree, "Parameters"), Resources: map[string]Resource{}, Wildcards: r.wildcards}
+	t := Template{
+		Parameters: table(tree, "Parameters"), Conditions: table(tree, "Conditions"),
+		Resources: map[string]Resource{}, Wildcards: r.wildcards,
+	}
 	for id, entry := range table(tree, "Resources") {
 		kind := word(entry, "Type")
 		properties := table(entry, "Properties")
