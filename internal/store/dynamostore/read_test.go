@@ -82,7 +82,8 @@ func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 		if want := []store.Row{{}, nil, n, {}}; err != nil || !reflect.DeepEqual(rows, want) {
 			t.Errorf("%s: got %v, error %v", name, rows, err)
 		}
-		table := s.bodies[0]["RequestItems"].(map[string]any)["rows"].(map[string]any)
+		_, bodies := s.requests()
+		table := bodies[0]["RequestItems"].(map[string]any)["rows"].(map[string]any)
 		if len(table["Keys"].([]any)) != 3 || table["ConsistentRead"] != true {
 			t.Errorf("%s: asked for %v", name, table)
 		}
@@ -142,7 +143,8 @@ func TestPagesAreFilled(t *testing.T) {
 		if err != nil || len(page.Items) != c.rows || page.More != c.more {
 			t.Errorf("%s: %v, error %v", name, page, err)
 		}
-		for i, b := range s.bodies {
+		_, bodies := s.requests()
+		for i, b := range bodies {
 			if _, started := b["ExclusiveStartKey"]; started != (i > 0) || b["ConsistentRead"] != true {
 				t.Errorf("%s: request %d is %v", name, i, b)
 			}
@@ -180,7 +182,8 @@ func TestTheRangeOfAQuery(t *testing.T) {
 		if c.start != "" {
 			start = map[string]any{"pk": str("p"), "sk": str(c.start)}
 		}
-		b := s.bodies[0]
+		_, bodies := s.requests()
+		b := bodies[0]
 		if b["KeyConditionExpression"] != c.condition || !reflect.DeepEqual(b["ExpressionAttributeValues"], values) || !reflect.DeepEqual(b["ExclusiveStartKey"], start) {
 			t.Errorf("prefix %q after %q: asked for %v", c.prefix, c.after, b)
 		}
@@ -200,7 +203,8 @@ func TestTheRangeOfDue(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	num := func(v string) map[string]any { return map[string]any{"N": v} }
-	b := s.bodies[0]
+	_, bodies := s.requests()
+	b := bodies[0]
 	delete(b, "ExpressionAttributeNames")
 	want := map[string]any{"TableName": "rows", "IndexName": "due", "KeyConditionExpression": "#n0 = :v0 AND #n1 <= :v1", "Limit": 3.0,
 		"ExpressionAttributeValues": map[string]any{":v0": num("3"), ":v1": num("9")},
@@ -208,8 +212,8 @@ func TestTheRangeOfDue(t *testing.T) {
 	if !reflect.DeepEqual(b, want) {
 		t.Errorf("asked for\n%v\nwant\n%v", b, want)
 	}
-	if s.bodies[1]["Limit"] != 2.0 || s.bodies[2]["Limit"] != 2.0 {
-		t.Errorf("went on with %v and %v", s.bodies[1], s.bodies[2])
+	if bodies[1]["Limit"] != 2.0 || bodies[2]["Limit"] != 2.0 {
+		t.Errorf("went on with %v and %v", bodies[1], bodies[2])
 	}
 	got, err = serve(t).Due(t.Context(), 3, 4, after, 3)
 	if err != nil || got != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,14 +48,23 @@ func serve(t *testing.T, script ...answer) *server {
 	t.Helper()
 	s := &server{script: script, clock: clock.NewManual(start)}
 	h := httptest.NewServer(s)
-	t.Cleanup(h.Close)
 	s.Store = dynamostore.New(client(h.URL, nil), "rows", dynamostore.Options{Clock: s.clock, Tries: 3, Timeout: 10 * time.Second})
 	t.Cleanup(func() {
+		h.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.refused > 0 || len(s.script) > 0 {
 			t.Errorf("%d requests beyond the script, %d answers left", s.refused, len(s.script))
 		}
 	})
 	return s
+}
+
+// requests are the operations that were asked for so far, and what was asked.
+func (s *server) requests() (asked []string, bodies []map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked), slices.Clone(s.bodies)
 }
 
 func client(url string, h dynamodb.HTTPClient) *dynamodb.Client {
