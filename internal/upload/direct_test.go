@@ -24,6 +24,7 @@ import (
 	"tare/internal/oci"
 	"tare/internal/refcount"
 	"tare/internal/store"
+	"tare/internal/store/faultstore"
 	"tare/internal/store/memstore"
 	"tare/internal/upload"
 )
@@ -670,4 +671,89 @@ func TestDirectWithoutItsBytes(t *testing.T) {
 	_, err = w.complete(verified.ID)
 	w.mustBe(err, oci.DigestInvalid)
 	w.world.settle()
+}
+
+// Giving the margins up, a sweep still waits for what a URL can bring: else it comes back after its tombstone has gone, and is
+// nobody's.
+func TestGivingUpWaitsForURLs(t *testing.T) {
+	w := newDirect(t, true)
+	content := pattern(1, 100)
+	d := digest.FromString(content)
+	first, second := w.open(oci.DirectOpen{Digest: d, Size: 100}), w.open(oci.DirectOpen{Digest: d, Size: 100})
+	for _, up := range []oci.DirectUpload{first, second} {
+		w.sent(*up.Put, content)
+		_, err := w.complete(up.ID)
+		w.must(err)
+	}
+	parts := pattern(2, 100)
+	inParts := w.openParts(parts, digest.FromString(parts))
+	w.bring(inParts.ID, parts)
+	_, err := w.complete(inParts.ID)
+	w.must(err)
+	w.settleNow(inParts.ID)
+	w.must(w.ledger.DeleteBlob(t.Context(), repo, d))
+	w.must(w.ledger.DeleteBlob(t.Context(), repo, digest.FromString(parts)))
+	report, err := w.ledger.Sweep(t.Context(), refcount.SweepOptions{GiveUpMargins: true})
+	w.must(err)
+	if report.Objects != 1 {
+		t.Errorf("the sweep did %+v; no URL can bring the object that came in parts, but those of the others can", report)
+	}
+	w.sent(*first.Put, content)
+	w.sent(*second.Put, content)
+	w.audit()
+	m := w.ledger.Margins()
+	w.clock.Advance(m.URLLife + m.MaxPut + m.MaxStep + 2*m.Skew + time.Second)
+	report, err = w.ledger.Sweep(t.Context(), refcount.SweepOptions{GiveUpMargins: true})
+	w.must(err)
+	if report.Objects != 2 {
+		t.Errorf("the sweep did %+v", report)
+	}
+	w.world.settle()
+}
+
+// Two requests for URLs at once: the later touch counts, whichever comes last.
+func TestTouchesMeet(t *testing.T) {
+	w := newDirect(t, true)
+	up := w.open(oci.DirectOpen{Digest: digest.FromString("x"), Size: 1})
+	earlier := w.row(up.ID)
+	w.clock.Advance(time.Minute)
+	w.must(w.ledger.TouchDirect(t.Context(), earlier))
+	w.clock.Advance(-30 * time.Second)
+	w.must(w.ledger.TouchDirect(t.Context(), earlier))
+	w.clock.Advance(30*time.Second + 24*time.Hour - time.Millisecond)
+	w.sweep()
+	if w.row(up.ID).State != refcount.DirectOpen {
+		t.Error("the earlier touch made the time shorter")
+	}
+	w.clock.Advance(time.Millisecond)
+	w.sweep()
+	if w.row(up.ID).State != refcount.DirectGone {
+		t.Error("the upload stays")
+	}
+	w.mustBe(w.ledger.TouchDirect(t.Context(), earlier), oci.BlobUploadUnknown)
+	w.world.settle()
+}
+
+// A reading that breaks off is repeated.
+func TestReadAheadRepeats(t *testing.T) {
+	w := newDirect(t, false)
+	content := pattern(1, 3*minPart)
+	d := digest.FromString(content)
+	up := w.openParts(content, d)
+	w.bring(up.ID, content)
+	opens := 0
+	w.start(func(c faultstore.Call) faultstore.Action {
+		if c.Kind == faultstore.Open {
+			if opens++; opens < 3 {
+				return faultstore.Unavailable
+			}
+		}
+		return faultstore.Pass
+	})
+	got, err := w.complete(up.ID)
+	w.must(err)
+	w.done(got, d, content)
+	if opens < 3 {
+		t.Errorf("opened %d times", opens)
+	}
 }
