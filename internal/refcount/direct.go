@@ -134,7 +134,7 @@ func (l *Ledger) TouchDirect(ctx context.Context, x Direct) error {
 	return l.retry(ctx, func(now time.Time) error {
 		fresh := now.Add(l.cfg.Margins.UploadTTL)
 		var t txn
-		t.update(directKey(x.Object), change{set: []store.Attr{due(fresh)}}, is(attrState, stateOpen), under(attrDue, fresh.UnixMilli()))
+		t.update(directKey(x.Object), change{set: []store.Attr{due(fresh)}}, is(attrState, stateOpen), atMost(attrDue, fresh.UnixMilli()))
 		err := l.apply(ctx, now, &t)
 		if err == nil {
 			return nil

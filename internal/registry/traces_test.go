@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -199,6 +201,61 @@ var onParts = []operation{
 	{"PATCH two chunks that make a part", "get 2, commit 4, put 1, open 1, begin 1, part 1", chunked(pattern(3, 1000), 250, 250)},
 	{"PATCH four chunks that make two parts, and PUT", "get 6, commit 9, put 2, open 2, begin 1, part 2, complete 1",
 		chunked(pattern(3, 1000), 250, 250, 250, 250, 0)},
+
+	{"Which of 100 blobs are here", "get 1", func(w *world, x *fixture) error {
+		digests := []oci.Digest{x.large}
+		for i := range oci.MaxHave - 1 {
+			digests = append(digests, digest.FromString(pattern(i, 10)))
+		}
+		return second(w.HaveBlobs(w.t.Context(), repo, digests))
+	}},
+	{"Direct upload of a blob that is there", "get 1", func(w *world, x *fixture) error {
+		return second(w.OpenDirect(w.t.Context(), repo, oci.DirectOpen{Digest: x.large, Size: 1000}))
+	}},
+	{"Direct upload in one PUT", "get 3, commit 2, sum 1", direct(pattern(3, 1000), false)},
+	{"Direct upload in ten parts", "get 7, commit 6, begin 1, parts 1, complete 1, sum 1, open 1", direct(pattern(3, 10*leastPart), true)},
+}
+
+// direct is a direct upload, with all that the client asks of the registry.
+func direct(content string, parts bool) func(w *world, x *fixture) error {
+	return func(w *world, _ *fixture) error {
+		ctx := w.t.Context()
+		up, err := w.OpenDirect(ctx, repo, oci.DirectOpen{Digest: digest.FromString(content), Size: int64(len(content)), Parts: parts, PartSize: leastPart})
+		if err != nil {
+			return err
+		}
+		if !parts {
+			w.bring(*up.Put, content)
+			return second(w.CompleteDirect(ctx, repo, up.ID, 0))
+		}
+		var list []oci.DirectPart
+		bodies := slices.Collect(slices.Chunk([]byte(content), leastPart))
+		for i, body := range bodies {
+			list = append(list, oci.DirectPart{Number: i + 1, Size: int64(len(body)), Digest: digest.FromBytes(body)})
+		}
+		signed, err := w.SignDirect(ctx, repo, up.ID, list)
+		if err != nil {
+			return err
+		}
+		for i := range signed {
+			w.bring(signed[i], string(bodies[i]))
+		}
+		return second(w.CompleteDirect(ctx, repo, up.ID, 0))
+	}
+}
+
+// bring sends a signed request to the store.
+func (w *world) bring(r oci.SignedRequest, content string) {
+	w.t.Helper()
+	req := httptest.NewRequest(r.Method, r.URL, strings.NewReader(content))
+	for name, value := range r.Header {
+		req.Header.Set(name, value)
+	}
+	answer := httptest.NewRecorder()
+	w.store.Handler().ServeHTTP(answer, req)
+	if answer.Code != http.StatusOK {
+		w.t.Fatalf("the store answers %d", answer.Code)
+	}
 }
 
 const leastPart = 500

@@ -69,7 +69,11 @@ func (w *world) build(objects store.Objects, plan faultstore.Plan) {
 	var err error
 	w.ledger, err = refcount.New(stores, w.clock, refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: inline, NewToken: w.tokens})
 	w.must(err)
-	uploads, err := upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, upload.Options{})
+	var options upload.Options
+	if w.store.MinPart() > 0 {
+		options.Direct = w.proc.Direct(w.store.Direct("http://store", w.clock))
+	}
+	uploads, err := upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, options)
 	w.must(err)
 	w.Registry = registry.New(w.ledger, uploads, stores.Objects, w.opts)
 }

@@ -26,8 +26,12 @@ func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id st
 		return oci.DirectUpload{}, err
 	}
 	if x.State == refcount.DirectOpen {
-		if x, err = u.complete(ctx, t, x); err != nil {
+		var v verdict
+		switch x, v, err = u.complete(ctx, t, x); {
+		case err != nil:
 			return oci.DirectUpload{}, err
+		case v == finished:
+			return t.done(x.Size), nil
 		}
 	}
 	return u.await(ctx, t, x, wait)
@@ -48,46 +52,54 @@ func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id stri
 
 // complete takes an open upload one step on: what the store has verified becomes the blob; what it has not is marked as
 // complete. It returns what the upload is then.
-func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direct) (refcount.Direct, error) {
+func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direct) (refcount.Direct, verdict, error) {
 	if x.Part > 0 {
 		if err := u.join(ctx, x); err != nil {
-			return x, err
+			return x, unjudged, err
 		}
 	} else {
-		judged, err := u.judge(ctx, x)
+		v, err := u.judge(ctx, x)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			return x, oci.Errorf(oci.BlobUploadInvalid, "the bytes have not come yet")
-		case err != nil:
-			return x, err
-		case judged:
-			return u.current(ctx, t)
+			return x, v, oci.Errorf(oci.BlobUploadInvalid, "the bytes have not come yet")
+		case err != nil || v == finished:
+			return x, v, err
+		case v == rejected:
+			return x, v, errDigest(t.digest)
 		}
 	}
 	x.State = refcount.DirectVerifying
 	next, taken, err := u.ledger.WriteDirect(ctx, x)
-	if err != nil || !taken {
-		return next, err
+	if err == nil && taken {
+		next, err = u.current(ctx, t)
 	}
-	return u.current(ctx, t)
+	return next, unjudged, err
 }
 
-// judge finishes or rejects an upload by what the store itself says of its object. judged is false where the store has not
-// verified the whole of it. An absent object is [store.ErrNotFound].
-func (u *Uploads) judge(ctx context.Context, x refcount.Direct) (judged bool, err error) {
+// verdict is what became of an upload by what the store says of its object.
+type verdict int
+
+const (
+	unjudged verdict = iota // the store has not verified the whole of it
+	finished                // it is the blob
+	rejected                // it was another
+)
+
+// judge finishes or rejects an upload by what the store itself says of its object. An absent object is [store.ErrNotFound].
+func (u *Uploads) judge(ctx context.Context, x refcount.Direct) (verdict, error) {
 	size, sum, known, err := u.opts.Direct.Sum(ctx, x.Object)
 	switch {
 	case err != nil:
-		return false, err
+		return unjudged, err
 	case size != x.Size:
-		return true, u.ledger.RejectDirect(ctx, x)
+		return rejected, u.ledger.RejectDirect(ctx, x)
 	case !known || isSHA512(x.Digest):
-		return false, nil
+		return unjudged, nil
 	}
 	if want, err := sumOf(x.Digest); err != nil || sum != want {
-		return true, u.ledger.RejectDirect(ctx, x)
+		return rejected, u.ledger.RejectDirect(ctx, x)
 	}
-	return true, u.ledger.FinishDirect(ctx, x)
+	return finished, u.ledger.FinishDirect(ctx, x)
 }
 
 // join makes the object of an upload from its parts, which are all there and have the size that they must have. An object that
@@ -185,7 +197,12 @@ func (u *Uploads) await(ctx context.Context, t directTicket, x refcount.Direct, 
 	if oci.CodeOf(err) == oci.BlobUnknown {
 		err = errNoUpload
 	}
-	return oci.DirectUpload{State: oci.DirectDone, Digest: t.digest, Size: found.Size, ID: t.id, Ends: t.end, Verified: found.Size}, err
+	return t.done(found.Size), err
+}
+
+// done describes an upload that is a blob.
+func (t directTicket) done(size int64) oci.DirectUpload {
+	return oci.DirectUpload{State: oci.DirectDone, Digest: t.digest, Size: size, ID: t.id, Ends: t.end, Verified: size}
 }
 
 // settleInRequest is for how long a request verifies an upload itself, where nobody else does.

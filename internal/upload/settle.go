@@ -40,13 +40,13 @@ func (u *Uploads) settle(ctx context.Context, id string, deadline time.Time) (le
 	}
 	if x.State == refcount.DirectOpen || x.Hashed == 0 {
 		// Where the client, or who completed it for the client, got no further than the store.
-		judged, err := u.judge(ctx, x)
+		v, err := u.judge(ctx, x)
 		switch {
 		case errors.Is(err, store.ErrNotFound) && x.State == refcount.DirectOpen:
 			return false, nil
 		case errors.Is(err, store.ErrNotFound):
 			return false, u.ledger.RejectDirect(ctx, x) // as after a restore, which has no bytes of uploads
-		case err != nil || judged:
+		case err != nil || v != unjudged:
 			return false, err
 		}
 	}

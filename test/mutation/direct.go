@@ -33,8 +33,8 @@ func directFaults() []fault {
 		},
 		{
 			name: "direct-touch-of-an-upload-that-ended", invariant: "C1", file: directFile,
-			from: "is(attrState, stateOpen), under(attrDue, fresh.UnixMilli()))",
-			to:   "under(attrDue, fresh.UnixMilli()))",
+			from: "is(attrState, stateOpen), atMost(attrDue, fresh.UnixMilli()))",
+			to:   "atMost(attrDue, fresh.UnixMilli()))",
 			why:  "URLs are given out for what was rejected or is being verified",
 		},
 		{
