@@ -208,9 +208,9 @@ type tally map[oci.Digest]*delta
 
 type delta struct {
 	tags, parents int64
-	child         bool // it must be visible
-	pushed        bool // it was pushed again, and is none of those that a cascade is to take
-	op            int  // index in the transaction, once added
+	child         bool  // it must be visible
+	pushed        int64 // 0, or when it was pushed again: it is none of those that a cascade is to take
+	op            int   // index in the transaction, once added
 }
 
 func (ts tally) of(d oci.Digest) *delta {
@@ -233,8 +233,8 @@ func (dt *delta) add(l *Ledger, t *txn, now time.Time, repo oci.Repository, d oc
 	if dt.tags < 0 {
 		c.set = append(c.set, num(attrUntagged, now.UnixMilli()))
 	}
-	if dt.pushed {
-		c.set = append(c.set, num(attrPushed, now.UnixMilli()))
+	if dt.pushed > 0 {
+		c.set = append(c.set, num(attrPushed, dt.pushed))
 	}
 	switch {
 	case dt.parents > 0 || dt.tags > 0:

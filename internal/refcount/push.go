@@ -203,7 +203,7 @@ func (w *pusher) moveTags(ctx context.Context, now time.Time, s sight) error {
 	}
 	switch {
 	case !moved && s.subject.cascade:
-		return w.outlive(ctx, now, s.manifest)
+		return w.outlive(ctx, now, s)
 	case !moved:
 		return w.l.renewManifest(ctx, now, w.p.Repo, w.p.Digest, s.manifest)
 	}
@@ -212,21 +212,33 @@ func (w *pusher) moveTags(ctx context.Context, now time.Time, s sight) error {
 	pub := w.publish(now, s)
 	own := pub.tally.of(w.p.Digest)
 	own.child = true
-	own.pushed = s.subject.cascade // see outlive
+	if s.subject.cascade { // see outlive
+		own.pushed = w.moment(now, s)
+	}
 	pub.addManifests(w.l, now, w.p.Repo)
 	return pub.judge(w.l.commit(ctx, now, &pub.txn), s)
 }
 
 // outlive records that a referrer was pushed again after its subject was deleted, while the referrers that were there
 // before have still to go: it is not one of them.
-func (w *pusher) outlive(ctx context.Context, now time.Time, m manifest) error {
-	c := change{set: []store.Attr{num(attrPushed, now.UnixMilli())}}
+func (w *pusher) outlive(ctx context.Context, now time.Time, s sight) error {
+	m := s.manifest
+	c := change{set: []store.Attr{num(attrPushed, w.moment(now, s))}}
 	if m.due != 0 {
 		c.set = append(c.set, num(attrDue, max(m.due, now.Add(w.l.cfg.Margins.Grace).UnixMilli())))
 	}
 	var t txn
 	t.update(manifestKey(w.p.Repo, w.p.Digest), c, m.asRead()...)
 	return w.l.apply(ctx, now, &t)
+}
+
+// moment is when the manifest was pushed: after the deletion of a subject whose referrers have still to go, whatever the clocks
+// of the two say, so that it is none of them.
+func (w *pusher) moment(now time.Time, s sight) int64 {
+	if s.subject.cascade {
+		return max(now.UnixMilli(), s.subject.deleted+1)
+	}
+	return now.UnixMilli()
 }
 
 // names tells whether the tag is already what this push would make it.
@@ -252,7 +264,7 @@ func (w *pusher) pushWhole(ctx context.Context, now time.Time, s sight) (stage b
 	delete(pub.tally, w.p.Digest)
 	mk, bk := manifestKey(w.p.Repo, w.p.Digest), bodyKey(w.p.Repo, w.p.Digest)
 	held := w.l.cfg.NewToken()
-	pub.put(mk, w.manifestRow(now, stateVisible, held, int64(len(es)), own), absent())
+	pub.put(mk, w.manifestRow(now, w.moment(now, s), stateVisible, held, int64(len(es)), own), absent())
 	pub.put(bk, bodyRow(data(attrBody, string(w.p.Body)), es, held), absent())
 	pub.hold(w.p.Repo, es)
 	pub.addManifests(w.l, now, w.p.Repo)
@@ -268,12 +280,12 @@ func (w *pusher) pushWhole(ctx context.Context, now time.Time, s sight) (stage b
 }
 
 // manifestRow makes the row of a manifest that was not there.
-func (w *pusher) manifestRow(now time.Time, state, held string, cursor, tags int64) store.Row {
+func (w *pusher) manifestRow(now time.Time, pushed int64, state, held string, cursor, tags int64) store.Row {
 	p, k := &w.p, manifestKey(w.p.Repo, w.p.Digest)
 	attrs := []store.Attr{
 		text(attrState, state), text(attrVersion, w.l.cfg.NewToken()), text(attrMediaType, p.MediaType),
 		num(attrSize, w.size), text(attrArtifact, p.ArtifactType), text(attrSubject, string(p.Subject)),
-		num(attrPushed, now.UnixMilli()), num(attrCursor, cursor), num(attrTags, tags), num(attrParents, 0),
+		num(attrPushed, pushed), num(attrCursor, cursor), num(attrTags, tags), num(attrParents, 0),
 		text(attrHeld, held),
 	}
 	if tags == 0 {

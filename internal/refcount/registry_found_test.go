@@ -183,6 +183,64 @@ func TestCascadeSparesWhatWasPushedAgain(t *testing.T) {
 	w.audit()
 }
 
+// Whose clock is behind that of the process that deleted the subject pushes after it all the same: a referrer that is new, one
+// that is new and too large for one transaction, one that is there and pushed again, and one that is pushed again under a tag.
+func TestCascadeSparesWhatComesAfterByASlowerClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		before bool // whether the referrer is there when its subject goes
+		size   int
+		tags   []oci.Tag
+	}{
+		"new":         {},
+		"staged":      {size: 200},
+		"there":       {before: true},
+		"there, tags": {before: true, tags: []oci.Tag{"t"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ctx := t.Context()
+			d, err := w.push(repo, "subject", nil)
+			w.must(err)
+			w.must(second(w.push(repo, "another", nil, subject(d)))) // which has to go
+			push := func(tags []oci.Tag) oci.Digest {
+				layers := make([]oci.Digest, c.size)
+				for i := range layers {
+					layers[i] = digest.FromString(fmt.Sprint("layer ", i))
+					w.upload(repo, fmt.Sprint("layer ", i))
+				}
+				signature, err := w.push(repo, "signature", tags, subject(d), links(layers...))
+				w.must(err)
+				return signature
+			}
+			if c.before {
+				push(nil)
+			}
+			w.clock.Advance(time.Minute)
+			commits := 0
+			cut := faultstore.New(faultstore.Options{Plan: func(c faultstore.Call) faultstore.Action {
+				if c.Kind == faultstore.Commit {
+					if commits++; commits > 1 { // the flip, and no cascade
+						return faultstore.Unavailable
+					}
+				}
+				return faultstore.Pass
+			}})
+			w.must(w.beside(cut.Table(w.store)).DeleteManifest(ctx, repo, d))
+			w.clock.Advance(-time.Second)
+			signature := push(c.tags)
+			for _, name := range c.tags {
+				w.must(w.DeleteTag(ctx, repo, name))
+			}
+			w.clock.Advance(time.Minute)
+			w.sweep()
+			if _, err := w.FindManifest(ctx, repo, signature); err != nil {
+				t.Fatalf("pushed after the delete of its subject: %v", err)
+			}
+			w.audit()
+		})
+	}
+}
+
 // A stage that began when a foreign layer was there does not insist on it for ever: the layer may stay elsewhere.
 func TestStageForgetsAForeignLayerThatWent(t *testing.T) {
 	w := newWorld(t)

@@ -90,7 +90,7 @@ func (w *pusher) beginStage(ctx context.Context, now time.Time) error {
 	}
 	var t txn
 	held := w.l.cfg.NewToken()
-	t.put(manifestKey(w.p.Repo, w.p.Digest), w.manifestRow(now, stateStaged, held, 0, 0), absent())
+	t.put(manifestKey(w.p.Repo, w.p.Digest), w.manifestRow(now, now.UnixMilli(), stateStaged, held, 0, 0), absent())
 	t.put(bodyKey(w.p.Repo, w.p.Digest), bodyRow(content, es, held), absent())
 	return w.l.apply(ctx, now, &t)
 }
@@ -184,7 +184,7 @@ func (w *pusher) flip(ctx context.Context, now time.Time, s sight, edges int) er
 	delete(pub.tally, w.p.Digest)
 	c := change{
 		set: []store.Attr{
-			text(attrState, stateVisible), text(attrVersion, w.l.cfg.NewToken()), num(attrPushed, now.UnixMilli()),
+			text(attrState, stateVisible), text(attrVersion, w.l.cfg.NewToken()), num(attrPushed, w.moment(now, s)),
 			text(attrMediaType, w.p.MediaType), // what a deleted manifest was called before does not count
 		},
 		add:    []store.Attr{num(attrTags, own)},
