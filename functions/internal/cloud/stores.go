@@ -27,5 +27,5 @@ func Ledger(s Stores, c clock.Clock, untagged time.Duration) (*refcount.Ledger, 
 	margins := refcount.DefaultMargins()
 	margins.Untagged = untagged
 	return refcount.New(refcount.Stores{Table: s.Table, Objects: s.Objects, Parts: s.Parts}, c,
-		refcount.Config{Margins: margins, InlineLimit: inlineLimit})
+		refcount.Config{Margins: margins, InlineLimit: inlineLimit, Distant: true})
 }
