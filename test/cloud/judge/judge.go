@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,7 @@ type Judge struct {
 	used     map[policy.Use]int
 	calls    map[string]int // by actor and call
 	refusals []Refusal
+	passed   map[string]passage // of each kind one
 }
 
 // actor is a function, a role that is none's, or the deployer.
@@ -91,7 +93,7 @@ func New(c Config) (*Judge, error) {
 	}
 	c.Setting = c.Setting.Complete()
 	j := &Judge{config: c, actors: map[string]*actor{}, signers: map[string]*actor{}, buckets: map[string]*policy.Document{},
-		used: map[policy.Use]int{}, calls: map[string]int{}}
+		used: map[policy.Use]int{}, calls: map[string]int{}, passed: map[string]passage{}}
 	for _, role := range c.Stack.Roles {
 		a := &actor{id: role.ID, role: role.ARN, session: sessionOf(role, role.ID)}
 		for _, p := range role.Policies {
@@ -197,6 +199,7 @@ type need struct {
 // pass judges needs, all of which must be met.
 func (j *Judge) pass(a *actor, call string, needs ...need) *Refusal {
 	var uses []policy.Use
+	passed := map[string]passage{}
 	for _, n := range needs {
 		d, why := j.decide(a, n)
 		if why != "" {
@@ -205,14 +208,54 @@ func (j *Judge) pass(a *actor, call string, needs ...need) *Refusal {
 			return &r
 		}
 		uses = append(uses, d.Uses...)
+		passed[fmt.Sprint(a.id, n.action, d.Uses)] = passage{a.id, n}
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	maps.Copy(j.passed, passed)
 	for _, u := range uses {
 		j.used[u]++
 	}
 	j.calls[a.id+" "+call]++
 	return nil
+}
+
+// passage is a need that was met.
+type passage struct {
+	actor string
+	need  need
+}
+
+// Again judges by the policies of this judge what passed another, of the same stack but for its policies: of each kind of
+// request, which is an actor with an action and the permissions that allow it, one. It returns what does not pass here.
+func (j *Judge) Again(other *Judge) []Refusal {
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	var refused []Refusal
+	for _, kind := range slices.Sorted(maps.Keys(other.passed)) {
+		p := other.passed[kind]
+		a := j.actors[p.actor]
+		if a == nil {
+			refused = append(refused, Refusal{Permission, p.actor, p.need.action, p.need.resource, "there is no such function or role"})
+		} else if _, why := j.decide(a, p.need); why != "" {
+			refused = append(refused, Refusal{Permission, p.actor, p.need.action, p.need.resource, why})
+		}
+	}
+	return refused
+}
+
+// InClear tells whether requests of the stack's functions that do not come over TLS would pass the policy of a bucket.
+func (j *Judge) InClear(bucket string) bool {
+	arn := "arn:" + j.config.Setting.Partition + ":s3:::" + bucket + "/o"
+	for _, a := range j.actors {
+		for _, action := range []string{"s3:GetObject", "s3:PutObject"} {
+			d, _ := j.decide(a, need{action, arn, bucket, map[string][]string{"aws:securetransport": {"false"}}})
+			if d.Denied == "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // decide judges one need, and counts nothing. why is "" if it is met.

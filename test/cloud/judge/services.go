@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"tare/test/cloud/policy"
+	"tare/test/cloud/template"
 )
 
 // Services judges what AWS itself does for the stack, once, as if it had to at the start: Lambda writes logs and sends
@@ -23,7 +26,7 @@ func (j *Judge) Services() error {
 		errs = append(errs, j.Ask(c.Role, "lambda:InvokeFunction", f), j.send(c.Role, c.Dead))
 	}
 	for _, r := range j.config.Stack.Rules {
-		errs = append(errs, j.permitted(r.Function, "events.amazonaws.com", r.ARN))
+		errs = append(errs, j.permitted(r.Function, "events.amazonaws.com", r.ARN), j.buried(r))
 	}
 	for _, r := range j.config.Stack.Routes {
 		errs = append(errs, j.permitted(r.Function, "apigateway.amazonaws.com", ""))
@@ -43,6 +46,30 @@ func (j *Judge) send(who, destination string) error {
 	default:
 		return fmt.Errorf("%s: what it takes to send to %s is not known here", who, destination)
 	}
+}
+
+// buried tells whether a rule may send what it cannot deliver to its queue, which a policy of the queue has to say.
+func (j *Judge) buried(r template.Rule) error {
+	if r.Dead == "" {
+		return nil
+	}
+	const service, action = "events.amazonaws.com", "sqs:SendMessage"
+	refusal := Refusal{Kind: Permission, Actor: service, Action: action, Resource: r.Dead, Why: "the queue's policy does not allow it"}
+	for _, q := range j.config.Stack.Queues {
+		if q.ARN != r.Dead || q.Policy == nil {
+			continue
+		}
+		doc, err := policy.Parse(q.ID, q.Policy, policy.OfResource)
+		if err != nil {
+			return err
+		}
+		d := policy.Evaluate(policy.Request{Principal: service, Action: action, Resource: q.ARN, Context: map[string][]string{"aws:sourcearn": {r.ARN}}}, nil, &doc)
+		if d.Allowed {
+			return nil
+		}
+	}
+	j.refuse(refusal)
+	return fmt.Errorf("%w: %v", errRefused, refusal)
 }
 
 // function gives a function's ARN.

@@ -26,7 +26,7 @@ type integration struct {
 }
 
 // build reads every resource of the kinds that the cloud on a laptop plays. Those that it only watches from outside
-// (alarms, dashboards, queues) are resolved as well, so that a reference to nothing is found.
+// (alarms, dashboards) are resolved as well, so that a reference to nothing is found.
 func build(in *resolver, s Setting) (Stack, error) {
 	b := &builder{in: in, s: s, api: map[string]integration{}}
 	steps := []struct {
@@ -40,6 +40,7 @@ func build(in *resolver, s Setting) (Stack, error) {
 		{"AWS::ApiGatewayV2::Route", b.route}, {"AWS::ApiGatewayV2::Stage", b.stage},
 		{"AWS::Events::Rule", b.rule}, {"AWS::Scheduler::Schedule", b.schedule},
 		{"AWS::S3::Bucket", b.bucket}, {"AWS::S3::BucketPolicy", b.bucketPolicy}, {"AWS::DynamoDB::Table", b.table},
+		{"AWS::SQS::Queue", b.queue}, {"AWS::SQS::QueuePolicy", b.queuePolicy},
 	}
 	ids := slices.Sorted(maps.Keys(in.resources))
 	for _, step := range steps {

@@ -19,6 +19,7 @@ type Stack struct {
 	Roles       []Role
 	Buckets     []Bucket
 	Tables      []Table
+	Queues      []Queue
 	Permissions []Permission
 	Stages      []Stage
 	Logs        []LogGroup
@@ -109,6 +110,14 @@ type Table struct {
 	Definition json.RawMessage   // what CreateTable takes, with the name
 	HashKey    string            // attribute
 	IndexKeys  map[string]string // index to its hash key's attribute
+}
+
+// Queue is an AWS::SQS::Queue with its policy.
+type Queue struct {
+	ID     string
+	URL    string
+	ARN    string
+	Policy json.RawMessage // PolicyDocument of the AWS::SQS::QueuePolicy that names it; nil: none
 }
 
 // Permission is an AWS::Lambda::Permission: who may invoke a function beside roles.

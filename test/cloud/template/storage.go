@@ -116,3 +116,38 @@ func (b *builder) table(id string) error {
 	b.stack.Tables = append(b.stack.Tables, out)
 	return nil
 }
+
+func (b *builder) queue(id string) error {
+	_, arn, err := b.names(id)
+	if err != nil {
+		return err
+	}
+	url, err := b.in.value(map[string]any{"Ref": id}, 0)
+	if err != nil {
+		return err
+	}
+	text, ok := scalar(url)
+	if !ok {
+		return fmt.Errorf("the address of the queue is %v", url)
+	}
+	b.stack.Queues = append(b.stack.Queues, Queue{ID: id, URL: text, ARN: arn})
+	return nil
+}
+
+func (b *builder) queuePolicy(id string) error {
+	var p struct {
+		Queues         []string
+		PolicyDocument json.RawMessage
+	}
+	if err := b.properties(id, &p); err != nil {
+		return err
+	}
+	for _, url := range p.Queues {
+		i := slices.IndexFunc(b.stack.Queues, func(q Queue) bool { return q.URL == url })
+		if i < 0 || b.stack.Queues[i].Policy != nil {
+			return fmt.Errorf("%q is no queue of this stack, or it has a policy already", url)
+		}
+		b.stack.Queues[i].Policy = p.PolicyDocument
+	}
+	return nil
+}
