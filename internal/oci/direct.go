@@ -37,7 +37,7 @@ type DirectPusher interface {
 
 	// CompleteDirect says that all bytes are there. It answers DirectDone, or DirectVerifying where their verification takes
 	// longer than wait, which it may exceed. Repeating it is safe; after success it succeeds. Errors: BlobUploadInvalid
-	// (something is missing; the upload stays open).
+	// (something is missing; the upload stays open). With [LeaveToEvent] for wait nobody is asked to verify it.
 	CompleteDirect(ctx context.Context, repo Repository, id string, wait time.Duration) (DirectUpload, error)
 
 	// DirectStatus tells how far an upload is, and while it is verified waits for the end of that, as CompleteDirect.
@@ -52,6 +52,11 @@ const (
 	MaxHave        = 100  // digests
 	MaxDirectParts = 1000 // parts that are signed or listed at once
 )
+
+// LeaveToEvent is a wait: none, and the verification is left to the event that the store sends of a complete object. So who
+// examines a registry learns whether that comes. Where the registry verifies uploads itself, there is no event, and it is no
+// wait but the same.
+const LeaveToEvent = time.Duration(-1)
 
 // DirectOpen is what a direct upload is opened for.
 type DirectOpen struct {

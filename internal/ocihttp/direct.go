@@ -277,15 +277,18 @@ func (h *Handler) directStatus(x *exchange) error {
 // read 2026-11).
 const maxWait = 20
 
-// wait reads how long the client will wait, in seconds. More than maxWait is taken for maxWait.
+// wait reads how long the client will wait, in seconds, or "event". More than maxWait is taken for maxWait.
 func (x *exchange) wait() (time.Duration, error) {
 	values := x.r.URL.Query()["wait"]
 	if len(values) == 0 {
 		return 0, nil
 	}
+	if len(values) == 1 && values[0] == "event" {
+		return oci.LeaveToEvent, nil
+	}
 	n, err := strconv.ParseUint(values[0], 10, 64)
 	if len(values) > 1 || err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0, oci.Errorf(oci.PaginationInvalid, "wait is %q, not one number of seconds", clip(values[0]))
+		return 0, oci.Errorf(oci.PaginationInvalid, "wait is %q, neither a number of seconds nor event", clip(values[0]))
 	}
 	return time.Duration(min(n, maxWait)) * time.Second, nil
 }

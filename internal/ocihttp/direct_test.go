@@ -87,7 +87,7 @@ func TestDirectMalformed(t *testing.T) {
 	many := strings.Repeat(`{"number":1,"size":1,"digest":"`+someDigest+`"},`, oci.MaxDirectParts+1)
 	s.do("POST", at+"/"+up.ID+"/urls", `{"parts":[`+many[:len(many)-1]+`]}`).want(t, 413, oci.SizeInvalid)
 	s.do("POST", at+"/"+up.ID+"/urls", `{"parts":[{"number":1,"size":1}]}`).want(t, 400, oci.DigestInvalid)
-	for _, query := range []string{"wait=x", "wait=-1", "wait=1.5", "wait=", "wait=1&wait=2"} {
+	for _, query := range []string{"wait=x", "wait=-1", "wait=1.5", "wait=", "wait=1&wait=2", "wait=event&wait=1", "wait=Event"} {
 		s.do("POST", at+"/"+up.ID+"/complete?"+query, nil).want(t, 400, oci.Unsupported)
 		s.do("GET", at+"/"+up.ID+"?"+query, nil).want(t, 400, oci.Unsupported)
 	}
@@ -143,7 +143,8 @@ func TestDirectUpload(t *testing.T) {
 	for range 2 {
 		s.do("POST", at+"/direct-2/complete?wait=20", nil).want(t, 201, "").header(t, "Location", "/v2/a/blobs/"+someDigest).header(t, "Docker-Content-Digest", someDigest)
 	}
-	if want := []time.Duration{0, 5 * time.Second, 20 * time.Second, 20 * time.Second, 20 * time.Second}; !slices.Equal(f.waited, want) {
+	s.do("POST", at+"/direct-2/complete?wait=event", nil).want(t, 201, "")
+	if want := []time.Duration{0, 5 * time.Second, 20 * time.Second, 20 * time.Second, 20 * time.Second, oci.LeaveToEvent}; !slices.Equal(f.waited, want) {
 		t.Errorf("waited for %v", f.waited)
 	}
 	s.do("DELETE", at+"/direct-1", nil).want(t, 204, "")

@@ -209,7 +209,10 @@ func (t directTicket) done(size int64) oci.DirectUpload {
 const settleInRequest = 15 * time.Second
 
 func (u *Uploads) askToSettle(ctx context.Context, x refcount.Direct, wait time.Duration) error {
-	if u.opts.Settle != nil {
+	switch {
+	case u.opts.Settle != nil && wait == oci.LeaveToEvent:
+		return nil
+	case u.opts.Settle != nil:
 		return u.opts.Settle(ctx, x.Object)
 	}
 	_, err := u.Settle(ctx, x.Object, u.clock.Now().Add(max(wait, settleInRequest)))

@@ -634,7 +634,37 @@ func TestSettleByEvent(t *testing.T) {
 	w.world.settle()
 }
 
-// The same, and the client comes back before the event.
+// Who examines a registry leaves an upload to the store's event, unless the registry verifies it itself.
+func TestLeaveToEvent(t *testing.T) {
+	for name, elsewhere := range map[string]bool{"settled elsewhere": true, "settled in the request": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newDirect(t, elsewhere)
+			content := pattern(1, 3*minPart)
+			d := digest.FromString(content)
+			up := w.openParts(content, d)
+			w.bring(up.ID, content)
+			got, err := w.CompleteDirect(t.Context(), repo, up.ID, oci.LeaveToEvent)
+			w.must(err)
+			if elsewhere {
+				if got.State != oci.DirectVerifying {
+					t.Fatalf("the upload is %+v", got)
+				}
+				got, err = w.DirectStatus(t.Context(), repo, up.ID, oci.LeaveToEvent)
+				w.must(err)
+				if got.State != oci.DirectVerifying || len(w.asked) > 0 {
+					t.Fatalf("the upload is %+v, and was asked for: %v", got, w.asked)
+				}
+				w.settleNow(up.ID)
+				got, err = w.DirectStatus(t.Context(), repo, up.ID, oci.LeaveToEvent)
+				w.must(err)
+			}
+			w.done(got, d, content)
+			w.world.settle()
+		})
+	}
+}
+
+// The object is there before its client comes back, and before the event.
 func TestCompleteAfterTheStoreCompleted(t *testing.T) {
 	w := newDirect(t, false)
 	content := pattern(1, 3*minPart)
