@@ -134,7 +134,7 @@ e2e-cloud: cloud-parts ## drive real clients against the cloud on this machine, 
 	test/e2e/install.sh
 	$(GO) -C test/e2e vet ./...
 	TARE_E2E_LIMIT=4500000 TARE_E2E_SERVE='$(RUN_CLOUD) -listen {addr} -data {data} -user pusher -credential {credential} \
-	  [-anonymous-pull={anonymous}] [-tls-cert {cert} -tls-key {key}] -log - $(CLOUD)' \
+	  [-anonymous-pull={anonymous}] [-tls-ca {ca} -tls-cert {cert} -tls-key {key}] -log - $(CLOUD)' \
 	  $(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
 
 # The simulator is a program beside ours: it is installed into the cache folder, and never linked nor kept here.

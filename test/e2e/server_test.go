@@ -92,7 +92,7 @@ func serve(t *testing.T, a access) *server {
 	if a.tls {
 		// Docker's configuration has a folder of authorities for each registry, with files that end in .crt.
 		s.ca = file("trusted/ca.crt")
-		values["cert"], values["key"] = file("cert.pem"), file("key.pem")
+		values["ca"], values["cert"], values["key"] = s.ca, file("cert.pem"), file("key.pem")
 		if err := os.Mkdir(file("trusted"), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -6,13 +6,13 @@ package deploy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -37,6 +37,7 @@ type Options struct {
 
 	Listen          string // of the HTTP API; "": a free loopback port
 	TLSCert, TLSKey string // files; "": plain HTTP
+	TLSAuthority    string // file with who signed the certificate, whom the functions trust with it
 	Log             io.Writer
 	Weather         events.Weather
 	Overlap         time.Duration                                   // how long a transaction is under way at least; see [standin.Overlap]
@@ -144,6 +145,22 @@ func (d *Deployment) serve(address string, h http.Handler) (string, error) {
 	return listener.Addr().String(), nil
 }
 
+// serveTLS is serve with the certificate of the options.
+func (d *Deployment) serveTLS(address string, h http.Handler) (string, error) {
+	pair, err := tls.LoadX509KeyPair(d.options.TLSCert, d.options.TLSKey)
+	if err != nil {
+		return "", err
+	}
+	listener, err := tls.Listen("tcp", address, &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: h}
+	go server.Serve(listener)
+	d.closing(server.Close)
+	return listener.Addr().String(), nil
+}
+
 // startLambda makes the functions of the stack, and the API to invoke them.
 func (d *Deployment) startLambda() error {
 	// The address of the API is a variable of the functions, which the API needs: so it listens first.
@@ -167,6 +184,9 @@ func (d *Deployment) startLambda() error {
 		})
 	}
 	maps.Copy(d.endpoints, d.options.Environment)
+	if d.options.TLSAuthority != "" {
+		d.endpoints["SSL_CERT_FILE"] = d.options.TLSAuthority
+	}
 	d.Lambda, err = lambda.New(lambda.Options{
 		Region: standin.Region, Account: Account, Concurrency: d.options.Concurrency, Common: d.endpoints, Log: d.options.Log,
 		Recycle: d.options.Recycle, Wait: d.options.Retry, Observe: d.options.Observe,
@@ -228,25 +248,13 @@ func (d *Deployment) startGateway() error {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	listener, err := net.Listen("tcp", listen)
-	if err != nil {
-		return err
+	serve, scheme := d.serve, "http://"
+	if d.options.TLSCert != "" {
+		serve, scheme = d.serveTLS, "https://"
 	}
-	server := &http.Server{Handler: d.Gateway}
-	d.closing(server.Close)
-	d.URL = "http://" + listener.Addr().String()
-	if d.options.TLSCert == "" {
-		go server.Serve(listener)
-		return nil
-	}
-	for _, file := range []string{d.options.TLSCert, d.options.TLSKey} {
-		if _, err := os.Stat(file); err != nil {
-			return errors.Join(err, listener.Close())
-		}
-	}
-	d.URL = "https://" + listener.Addr().String()
-	go server.ServeTLS(listener, d.options.TLSCert, d.options.TLSKey)
-	return nil
+	address, err := serve(listen, d.Gateway)
+	d.URL = scheme + address
+	return err
 }
 
 func (d *Deployment) startSchedules() error {
