@@ -126,16 +126,17 @@ cloud: cloud-parts ## start the cloud of template.yaml here, without Docker and 
 conformance-cloud: cloud-parts ## run our suite, and the official ones as above, against the cloud on this machine
 	$(GO) -C test/cloud vet ./...
 	$(STANDINS) $(GO) -C test/cloud test -count=1 ./...
-	$(RUN_CLOUD) -log bin/cloud/conformance.log $(CLOUD) test/conformance/run.sh
+	$(RUN_CLOUD) -report -log bin/cloud/conformance.log $(CLOUD) test/conformance/run.sh
 
 # A function takes 4.5 MB of binary in a request.
+SERVE_CLOUD = $(RUN_CLOUD) -listen {addr} -data {data} -user pusher -credential {credential} \
+  [-anonymous-pull={anonymous}] [-tls-ca {ca} -tls-cert {cert} -tls-key {key}] -log - $(CLOUD)
+
 .PHONY: e2e-cloud
 e2e-cloud: cloud-parts ## drive real clients against the cloud on this machine, within a function's limit; RUN=regexp picks tests
 	test/e2e/install.sh
 	$(GO) -C test/e2e vet ./...
-	TARE_E2E_LIMIT=4500000 TARE_E2E_SERVE='$(RUN_CLOUD) -listen {addr} -data {data} -user pusher -credential {credential} \
-	  [-anonymous-pull={anonymous}] [-tls-ca {ca} -tls-cert {cert} -tls-key {key}] -log - $(CLOUD)' \
-	  $(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
+	TARE_E2E_LIMIT=4500000 TARE_E2E_SERVE='$(SERVE_CLOUD)' $(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
 
 # The simulator is a program beside ours: it is installed into the cache folder, and never linked nor kept here.
 IAM_ORACLE := $(CACHE)/tare-oracle/iam-simulate-0.1.173

@@ -48,6 +48,7 @@ type settings struct {
 	user       string
 	rights     string
 	credential string
+	report     bool
 	command    []string
 }
 
@@ -82,6 +83,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.user, "user", "me", "the `name` of the first credential")
 	flags.StringVar(&s.rights, "rights", "admin", "its `rights`: pull, push or admin")
 	flags.StringVar(&s.credential, "credential", "", "a `file` for it, as name:password; where it is there already, nothing is minted")
+	flags.BoolVar(&s.report, "report", false, "at the end, tell which calls were made, and which permissions nothing used")
 	anonymous := flags.Bool("anonymous-pull", false, "pulls need no credential")
 	flags.Uint64Var(&s.Weather.Seed, "seed", 1, "of what the cloud does by chance")
 	flags.DurationVar(&s.Weather.Delay, "delay", time.Second, "events of the bucket are late by up to this")
@@ -174,9 +176,11 @@ func run(ctx context.Context, args []string, out io.Writer) (status int, err err
 	} else {
 		status, err = attend(ctx, s.command, d.URL, c)
 	}
-	report(out, d)
 	seen := bench.Report()
-	seen.Print(out)
+	if s.report {
+		report(out, d)
+		seen.Print(out)
+	}
 	if faults := seen.Faults(); len(faults) > 0 {
 		err = errors.Join(err, fmt.Errorf("%d requests were refused to the functions; the first: %v", len(faults), faults[0]))
 	}
@@ -230,7 +234,7 @@ func hand(s settings, d *deploy.Deployment, c deploy.Credential, out io.Writer) 
   docker login -u %s -p %s %s
   docker tag alpine:3 %s/alpine:3 && docker push %s/alpine:3
 
-Layers of more than about 4.5 MB do not fit through the function: docs/http.md tells what clients then print.
+Layers of more than about 4.5 MB do not fit through the function: docs/operations.md tells what clients then print.
 `, d.URL, c.Name, c.Token, host, host, host)
 	return err
 }
