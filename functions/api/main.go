@@ -22,7 +22,7 @@ func build(e *cloud.Environment, log *slog.Logger) (*door, error) {
 	if err != nil {
 		return nil, err
 	}
-	finalize := e.Text("TARE_FINALIZE")
+	finalize := e.Name("TARE_FINALIZE", "_-:$", 1, 170) // a name or an ARN (Lambda API Reference, Invoke, 2026-11)
 	untagged, anonymousPull := e.Duration("TARE_UNTAGGED_AFTER"), e.Switch("TARE_ANONYMOUS_PULL")
 	stores, err := cloud.Open(c, e, clock.System{})
 	if err != nil {

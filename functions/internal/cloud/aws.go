@@ -16,7 +16,7 @@ import (
 func Config(e *Environment) (aws.Config, error) {
 	c := aws.Config{Region: e.Text("AWS_REGION")}
 	key, secret := e.Text("AWS_ACCESS_KEY_ID"), e.Text("AWS_SECRET_ACCESS_KEY")
-	session, _ := e.lookup("AWS_SESSION_TOKEN")
+	session, _ := e.value("AWS_SESSION_TOKEN")
 	c.Credentials = credentials.NewStaticCredentialsProvider(key, secret, session)
 	env, err := config.NewEnvConfig() // the SDK's variables, such as those of endpoints
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 
 // Open returns the stores that the environment names, without calling them.
 func Open(c aws.Config, e *Environment, clk clock.Clock) (Stores, error) {
-	table, bucket := e.Text("TARE_TABLE"), e.Text("TARE_BUCKET")
+	// Developer Guide, "Naming rules" of DynamoDB; User Guide, "Bucket naming rules" of S3 (2026-11).
+	table, bucket := e.Name("TARE_TABLE", "_-.", 3, 255), e.Name("TARE_BUCKET", "-.", 3, 63)
 	if err := e.Err(); err != nil {
 		return Stores{}, err
 	}

@@ -16,10 +16,14 @@ func Log(w io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(w, nil)
 // it. Where it cannot be made, one line says why, and the process ends: Lambda then answers for it.
 func Start[T any](build func(*Environment, *slog.Logger) (T, error), serve func(T)) {
 	log := Log(os.Stderr)
-	door, err := build(NewEnvironment(os.LookupEnv), log)
+	environment := NewEnvironment(os.LookupEnv)
+	door, err := build(environment, log)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "tare: %v\n", err)
 		os.Exit(1)
+	}
+	for _, name := range environment.Unknown(os.Environ()) {
+		log.Warn("A variable is not known.", "variable", name)
 	}
 	serve(door)
 }
