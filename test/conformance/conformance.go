@@ -33,6 +33,9 @@ type Target struct {
 	// has a 413 of its own. What then cannot be is left out.
 	Gateway bool
 
+	// Past calls a function while what the registry signs for its store has ended before it is given out. nil: it cannot.
+	Past func(func())
+
 	// MaxManifest is the largest manifest in bytes that the registry takes; 0 means 4 MiB.
 	MaxManifest int
 }
@@ -61,6 +64,7 @@ func Run(t *testing.T, target Target) {
 		{"push blobs", pushBlobs},
 		{"push chunks", pushChunks},
 		{"uploads", uploads},
+		{"direct uploads", directUploads},
 		{"mount", mount},
 		{"push manifests", pushManifests},
 		{"manifest kinds", manifestKinds},

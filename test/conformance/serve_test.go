@@ -6,7 +6,10 @@ import (
 	"context"
 	"log/slog"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"tare/internal/clock"
 	"tare/internal/ocihttp"
@@ -39,12 +42,15 @@ func TestServed(t *testing.T) {
 		{"memory, refusing overlap, sparse", func(*testing.T) stores {
 			return memstore.New(clock.System{}, memstore.Options{RefuseOverlap: true})
 		}, true},
-		{"memory, parts of a least size", func(*testing.T) stores { return memstore.New(clock.System{}, memstore.Options{MinPart: 16 << 10}) }, false},
+		{"memory, parts of a least size", func(*testing.T) stores { return memstore.New(clock.System{}, memstore.Options{MinPart: leastPart}) }, false},
 		{"disk", openDisk, false},
 	} {
 		t.Run(s.name, func(t *testing.T) { serve(t, s.open(t), s.sparse) })
 	}
 }
+
+// leastPart is that of a store that takes requests of clients.
+const leastPart = 16 << 10
 
 func openDisk(t *testing.T) stores {
 	s, err := diskstore.Open(t.TempDir(), diskstore.Options{})
@@ -59,17 +65,39 @@ func openDisk(t *testing.T) stores {
 	return s
 }
 
+// shifted is the machine's clock, set forward or back.
+type shifted struct{ by atomic.Int64 }
+
+func (s *shifted) Now() time.Time { return clock.System{}.Now().Add(time.Duration(s.by.Load())) }
+
+func (s *shifted) Pause(ctx context.Context, d time.Duration) error {
+	return clock.System{}.Pause(ctx, d)
+}
+
 func serve(t *testing.T, s stores, sparse bool) {
-	ledger, err := refcount.New(refcount.Stores{Table: s, Objects: s, Parts: s}, clock.System{},
+	clk, target := &shifted{}, conformance.Target{Sparse: sparse}
+	ledger, err := refcount.New(refcount.Stores{Table: s, Objects: s, Parts: s}, clk,
 		refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: 4096})
 	if err != nil {
 		t.Fatal(err)
 	}
-	uploads, err := upload.New(ledger, s, s, clock.System{}, upload.Options{})
+	var direct store.Direct
+	if memory, ok := s.(*memstore.Store); ok && s.MinPart() == leastPart {
+		web := httptest.NewServer(memory.Handler())
+		t.Cleanup(web.Close)
+		signing := &shifted{}
+		direct = memory.Direct(web.URL, signing)
+		target.Past = func(f func()) {
+			signing.by.Store(-int64(time.Hour))
+			defer signing.by.Store(0)
+			f()
+		}
+	}
+	uploads, err := upload.New(ledger, s, s, clk, upload.Options{Direct: direct})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(ocihttp.New(registry.New(ledger, uploads, s, registry.Options{SparseIndexes: sparse}), ocihttp.Options{
+	server := httptest.NewServer(ocihttp.New(registry.New(ledger, uploads, s, registry.Options{SparseIndexes: sparse, Direct: direct}), ocihttp.Options{
 		Log: slog.New(slog.NewTextHandler(failures{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}))
 	ctx, stop := context.WithCancel(t.Context())
@@ -84,17 +112,52 @@ func serve(t *testing.T, s stores, sparse bool) {
 		}
 	}()
 
-	conformance.Run(t, conformance.Target{BaseURL: server.URL, Sparse: sparse})
+	target.BaseURL = server.URL
+	conformance.Run(t, target)
 
 	stop()
 	<-swept
 	server.Close()
+	audit(t, ledger, s)
+	for range 4 {
+		clk.by.Add(int64(50 * time.Hour))
+		if _, err := ledger.Sweep(t.Context(), refcount.SweepOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	audit(t, ledger, s)
+	left(t, s)
+}
+
+func audit(t *testing.T, ledger *refcount.Ledger, s stores) {
+	t.Helper()
 	findings, err := ledger.Audit(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range findings {
 		t.Errorf("audit: %s", f)
+	}
+}
+
+// left wants nothing to be left of uploads, once their time is over: no row, no part, and no tombstone of theirs.
+func left(t *testing.T, s stores) {
+	t.Helper()
+	for after, more := (store.Key{}), true; more; {
+		page, err := s.Scan(t.Context(), after, store.MaxLimit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range page.Items {
+			after = it.Key
+			if kind, _, _ := strings.Cut(it.Key.PK, "#"); kind == "s" || kind == "p" || kind == "x" {
+				t.Errorf("left: %s %v", it.Key, it.Row)
+			}
+		}
+		more = page.More
+	}
+	if pending, err := s.Pending(t.Context(), ""); err != nil || len(pending) > 0 {
+		t.Errorf("left: parts of %v, %v", pending, err)
 	}
 }
 
