@@ -54,7 +54,7 @@ func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id stri
 // complete. It returns what the upload is then.
 func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direct) (refcount.Direct, verdict, error) {
 	if x.Part > 0 {
-		if err := u.join(ctx, x); err != nil {
+		if err := u.join(ctx, t, x); err != nil {
 			return x, unjudged, err
 		}
 	} else {
@@ -102,9 +102,33 @@ func (u *Uploads) judge(ctx context.Context, x refcount.Direct) (verdict, error)
 	return finished, u.ledger.FinishDirect(ctx, x)
 }
 
+// A store that is putting an object together for another request may know neither its parts nor the object for a moment.
+const (
+	joinTries = 5
+	joinPause = 300 * time.Millisecond
+)
+
 // join makes the object of an upload from its parts, which are all there and have the size that they must have. An object that
-// an earlier request has made will do: it is read in any case.
-func (u *Uploads) join(ctx context.Context, x refcount.Direct) error {
+// an earlier request has made will do: it is read in any case. So will an upload that has gone on since it was read.
+func (u *Uploads) join(ctx context.Context, t directTicket, x refcount.Direct) error {
+	for try := range joinTries {
+		err := u.joinOnce(ctx, x)
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if now, err := u.current(ctx, t); err != nil || now.State != refcount.DirectOpen {
+			return err
+		}
+		if try+1 < joinTries {
+			if err := u.clock.Pause(ctx, joinPause); err != nil {
+				return err
+			}
+		}
+	}
+	return unknown(nil)
+}
+
+func (u *Uploads) joinOnce(ctx context.Context, x refcount.Direct) error {
 	parts, err := u.allParts(ctx, x)
 	if err == nil {
 		err = u.parts.Complete(ctx, x.Object, x.Multipart, parts)
@@ -112,7 +136,6 @@ func (u *Uploads) join(ctx context.Context, x refcount.Direct) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		_, err = u.objects.Stat(ctx, x.Object)
-		return lost(err)
 	case errors.Is(err, store.ErrInvalid):
 		return &oci.Error{Code: oci.BlobUploadInvalid, Message: "the parts changed while they were put together: complete the upload again", Cause: err}
 	}

@@ -683,6 +683,56 @@ func TestCompleteAfterTheStoreCompleted(t *testing.T) {
 	w.world.settle()
 }
 
+// joining is a store that puts an object together for somebody else just now: for a while it knows neither its parts nor it.
+type joining struct {
+	*memstore.Store
+	unknown int    // looks that find no object
+	end     func() // of the other request
+}
+
+func (j *joining) Complete(_ context.Context, key, id string, _ []store.Part) error {
+	return &store.Error{Op: "complete", Key: key, Outcome: store.ErrNotFound}
+}
+
+func (j *joining) Stat(ctx context.Context, key string) (store.ObjectInfo, error) {
+	if j.unknown--; j.unknown >= 0 {
+		return store.ObjectInfo{}, &store.Error{Op: "stat", Key: key, Outcome: store.ErrNotFound}
+	}
+	j.end()
+	j.end = func() {}
+	return j.Store.Stat(ctx, key)
+}
+
+// Of two requests that complete an upload at once, none is told that its bytes are gone.
+func TestCompleteWhileTheStoreCompletes(t *testing.T) {
+	for unknown, code := range map[int]oci.Code{0: "", 1: "", 3: "", 100: oci.BlobUploadUnknown} {
+		w := newDirect(t, true)
+		content := pattern(1, 3*minPart)
+		d := digest.FromString(content)
+		up := w.openParts(content, d)
+		w.bring(up.ID, content)
+		x := w.row(up.ID)
+		j := &joining{Store: w.store, unknown: unknown, end: func() {
+			parts, err := w.opts.Direct.Parts(t.Context(), x.Object, x.Multipart, 0, 10)
+			w.must(err)
+			w.must(w.store.Complete(t.Context(), x.Object, x.Multipart, parts))
+		}}
+		var err error
+		w.Uploads, err = upload.New(w.ledger, j, j, w.clock, w.opts)
+		w.must(err)
+		_, err = w.complete(up.ID)
+		if code != "" {
+			w.mustBe(err, code)
+			continue
+		}
+		w.must(err)
+		w.settleNow(up.ID)
+		got, err := w.complete(up.ID)
+		w.must(err)
+		w.done(got, d, content)
+	}
+}
+
 // After a restore the rows of uploads are there, and their bytes are not.
 func TestDirectWithoutItsBytes(t *testing.T) {
 	w := newDirect(t, true)

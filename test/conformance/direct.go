@@ -112,7 +112,7 @@ func have(c *client) {
 }
 
 func directPut(c *client) {
-	for _, n := range []int{1, 100, 5000, 300_000} {
+	for _, n := range []int{20, 100, 5000, 300_000} {
 		b := newBlob(n)
 		d := c.openDirect(b, 0)
 		d.complete().wantError(400, "BLOB_UPLOAD_INVALID")
