@@ -152,3 +152,33 @@ func (p *patient) clock(ctx context.Context) (Finding, error) {
 	}
 	return passed("%v apart; an answer took %v", ahead, after.Sub(before).Round(time.Millisecond)), nil
 }
+
+// readClocks learns what time it is where requests are signed, and at the store, from a request of this moment.
+func (p *patient) readClocks(s signed, a answer, begin time.Time) {
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		return
+	}
+	signedAt, err := time.Parse("20060102T150405Z", at.Query().Get("X-Amz-Date"))
+	stored, other := http.ParseTime(a.header.Get("Date"))
+	if err != nil || other != nil {
+		return
+	}
+	p.signed, p.stored, p.seen = signedAt.Sub(begin).Round(time.Second), stored.Sub(p.o.Clock.Now()).Round(time.Second), true
+}
+
+// storeClocks compares the clocks of the function, which signs, and of the store, which checks.
+func (p *patient) storeClocks(context.Context) (Finding, error) {
+	if !p.direct {
+		return notDirect()
+	}
+	if !p.seen {
+		return skipped("the store's answers or the signed requests have no time in them"), nil
+	}
+	saw := fmt.Sprintf("what signs requests is %v ahead of this machine, and the store %v", p.signed, p.stored)
+	if (p.signed - p.stored).Abs() > maxSkew {
+		return failed(saw, "signed requests end too early or too late, or are refused as not good yet; S3 takes 15 minutes",
+			"Set the clock that is wrong: of the registry, or of the store."), nil
+	}
+	return passed("%s", saw), nil
+}

@@ -39,6 +39,7 @@ type request struct {
 	body      []byte
 	header    map[string]string
 	anonymous bool
+	unlengthy bool // the body comes without a Content-Length
 }
 
 // do sends a request and reads its answer. Only the registry's own host is shown the credentials. Redirects are answers.
@@ -56,7 +57,10 @@ func (p *patient) do(ctx context.Context, q request) (answer, error) {
 	if q.raw != "" {
 		r.URL.Opaque = q.raw
 	}
-	if len(q.body) == 0 {
+	switch {
+	case q.unlengthy:
+		r.ContentLength = -1
+	case len(q.body) == 0:
 		r.Body, r.ContentLength = http.NoBody, 0
 	}
 	for name, v := range q.header {

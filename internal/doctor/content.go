@@ -21,6 +21,9 @@ func (p *patient) start(ctx context.Context) (location *url.URL, a answer, err e
 		return nil, a, err
 	}
 	location, err = a.url.Parse(a.header.Get("Location"))
+	if err == nil {
+		p.begun(location.String())
+	}
 	return location, a, err
 }
 
@@ -30,8 +33,18 @@ func (p *patient) put(ctx context.Context, content []byte) (answer, error) {
 	if at == nil || err != nil {
 		return a, err
 	}
+	return p.end(ctx, at, content, request{body: content, header: octets()})
+}
+
+// end closes an upload with a PUT.
+func (p *patient) end(ctx context.Context, at *url.URL, content []byte, q request) (answer, error) {
 	p.blobs[digestOf(content)] = true
-	return p.do(ctx, request{method: http.MethodPut, path: withDigest(at, digestOf(content)), body: content, header: octets()})
+	q.method, q.path = http.MethodPut, withDigest(at, digestOf(content))
+	a, err := p.do(ctx, q)
+	if err == nil && a.status == http.StatusCreated {
+		p.ended(at.String())
+	}
+	return a, err
 }
 
 func withDigest(at *url.URL, digest string) string {
@@ -85,21 +98,105 @@ func (p *patient) chunks(ctx context.Context) (Finding, error) {
 		if want := fmt.Sprintf("0-%d", (i+1)*half-1); a.status != http.StatusAccepted || a.header.Get("Range") != want {
 			return failed(fmt.Sprintf("PATCH %d: Range %q; %v", i+1, a.header.Get("Range"), a), means, seeLog), nil
 		}
-		if at, err = a.url.Parse(a.header.Get("Location")); err != nil {
+		if at, err = p.next(at, a); err != nil {
 			return Finding{}, err
 		}
 	}
 	if at == nil {
 		return failed(a.String(), means, seeLog), nil
 	}
-	p.blobs[digestOf(content)] = true
-	if a, err = p.do(ctx, request{method: http.MethodPut, path: withDigest(at, digestOf(content))}); err != nil {
+	if a, err = p.end(ctx, at, content, request{}); err != nil {
 		return Finding{}, err
 	}
 	if a.status != http.StatusCreated {
 		return failed("the closing PUT: "+a.String(), means, seeLog), nil
 	}
 	return passed("two PATCHes and a PUT"), nil
+}
+
+// next is where an upload goes on after an answer.
+func (p *patient) next(at *url.URL, a answer) (*url.URL, error) {
+	next, err := a.url.Parse(a.header.Get("Location"))
+	if err == nil {
+		p.ended(at.String())
+		p.begun(next.String())
+	}
+	return next, err
+}
+
+// unannounced pushes by a PATCH without a Content-Length, as the classic docker and clients that read a stream do.
+func (p *patient) unannounced(ctx context.Context) (Finding, error) {
+	if !p.ready {
+		return notReady()
+	}
+	const means = "docker with its classic image store cannot push: it does not announce how much it brings"
+	content := bytesOf(32 << 10)
+	at, a, err := p.start(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	if at == nil {
+		return failed(a.String(), means, seeLog), nil
+	}
+	if a, err = p.do(ctx, request{method: http.MethodPatch, path: at.String(), body: content, header: octets(), unlengthy: true}); err != nil {
+		return Finding{}, err
+	}
+	if want := fmt.Sprintf("0-%d", len(content)-1); a.status != http.StatusAccepted || a.header.Get("Range") != want {
+		return failed(fmt.Sprintf("PATCH: Range %q; %v", a.header.Get("Range"), a), means, "Something on the way asks for a Content-Length, or drops bodies that have none."), nil
+	}
+	if at, err = p.next(at, a); err != nil {
+		return Finding{}, err
+	}
+	if a, err = p.end(ctx, at, content, request{}); err != nil {
+		return Finding{}, err
+	}
+	if a.status != http.StatusCreated {
+		return failed("the closing PUT: "+a.String(), means, seeLog), nil
+	}
+	return passed("it comes through whole"), nil
+}
+
+// empty pushes the blob of no bytes.
+func (p *patient) empty(ctx context.Context) (Finding, error) {
+	if !p.ready {
+		return notReady()
+	}
+	a, err := p.put(ctx, nil)
+	if err != nil {
+		return Finding{}, err
+	}
+	if a.status != http.StatusCreated {
+		return failed(a.String(), "images with an empty layer cannot be pushed", "Something on the way drops or refuses a PUT without a body. "+seeLog), nil
+	}
+	a, _, err = p.fetch(ctx, request{method: http.MethodGet, path: p.in("blobs/%s", digestOf(nil))})
+	if err != nil {
+		return Finding{}, err
+	}
+	if a.status != http.StatusOK || len(a.body) != 0 {
+		return failed(fmt.Sprintf("GET: status %d with %d bytes", a.status, len(a.body)), "images with an empty layer cannot be pulled", seeLog), nil
+	}
+	return passed("pushed and pulled"), nil
+}
+
+// expect pushes after having asked whether it may, as some clients do.
+func (p *patient) expect(ctx context.Context) (Finding, error) {
+	if !p.ready {
+		return notReady()
+	}
+	at, a, err := p.start(ctx)
+	if err == nil && at != nil {
+		header := octets()
+		header["Expect"] = "100-continue"
+		content := bytesOf(20 << 10)
+		a, err = p.end(ctx, at, content, request{body: content, header: header})
+	}
+	if err != nil {
+		return Finding{}, err
+	}
+	if a.status != http.StatusCreated {
+		return failed(a.String(), "clients that ask first (curl, some proxies) cannot push", "Something on the way refuses Expect: 100-continue."), nil
+	}
+	return passed("status 201"), nil
 }
 
 // headBlob looks at lengths, on which clients depend and which gateways change.

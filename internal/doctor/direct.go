@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -73,11 +74,18 @@ func (p *patient) ask(ctx context.Context, method, path string, in any) (answer,
 	if err == nil && a.status < 300 && a.status != http.StatusNoContent {
 		err = json.Unmarshal(a.body, &s)
 	}
+	switch {
+	case err != nil:
+	case s.State == "done" || method == http.MethodDelete && a.status == http.StatusNoContent:
+		p.ended(p.in("_tare/v1/uploads/%s", cmp.Or(s.ID, strings.TrimPrefix(path, "/"))))
+	case s.ID != "":
+		p.begun(p.in("_tare/v1/uploads/%s", s.ID))
+	}
 	return a, s, err
 }
 
-// open opens a direct upload for content.
-func (p *patient) open(ctx context.Context, content []byte, parts bool) (answer, state, error) {
+// openDirect opens a direct upload for content.
+func (p *patient) openDirect(ctx context.Context, content []byte, parts bool) (answer, state, error) {
 	p.blobs[digestOf(content)] = true
 	return p.ask(ctx, http.MethodPost, "", map[string]any{"digest": digestOf(content), "size": len(content), "parts": parts})
 }
@@ -99,16 +107,18 @@ func (p *patient) directPut(ctx context.Context) (Finding, error) {
 		return notDirect()
 	}
 	content := bytesOf(300 << 10)
-	a, s, err := p.open(ctx, content, false)
+	a, s, err := p.openDirect(ctx, content, false)
 	if err != nil {
 		return Finding{}, err
 	}
 	if a.status != http.StatusCreated || s.Put == nil {
 		return failed("opening: "+a.String(), storeMeans, seeLog), nil
 	}
+	begin := p.o.Clock.Now()
 	if a, err = p.give(ctx, *s.Put, content); err != nil {
 		return Finding{}, err
 	}
+	p.readClocks(*s.Put, a, begin)
 	if a.status != http.StatusOK {
 		return failed("the store: "+a.String(), storeMeans, "See the function's permission to put objects, the bucket's policy, and the clock."), nil
 	}
@@ -139,7 +149,7 @@ func (p *patient) directWrong(ctx context.Context) (Finding, error) {
 		return notDirect()
 	}
 	content, other := bytesOf(50<<10), bytesOf(50<<10)
-	a, s, err := p.open(ctx, content, false)
+	a, s, err := p.openDirect(ctx, content, false)
 	if err != nil {
 		return Finding{}, err
 	}
@@ -187,13 +197,13 @@ func (p *patient) directWrong(ctx context.Context) (Finding, error) {
 // patience is how long a check waits for a URL to end.
 const patience = 30 * time.Second
 
-// ended uses a URL after its end, if that is near enough to wait for.
-func (p *patient) ended(ctx context.Context) (Finding, error) {
+// overdue uses a URL after its end, if that is near enough to wait for.
+func (p *patient) overdue(ctx context.Context) (Finding, error) {
 	if !p.direct {
 		return notDirect()
 	}
 	content := bytesOf(1000)
-	a, s, err := p.open(ctx, content, false)
+	a, s, err := p.openDirect(ctx, content, false)
 	if err != nil {
 		return Finding{}, err
 	}

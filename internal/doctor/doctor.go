@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"tare/internal/clock"
@@ -59,23 +60,31 @@ type check struct {
 
 // patient is a registry under examination.
 type patient struct {
-	o      Options
-	base   *url.URL
-	http   *http.Client
-	repo   string
-	closed bool   // it asks for credentials
-	direct bool   // it takes direct uploads
-	ready  bool   // credentials are good: pushes can be tried
-	pushed string // digest of the manifest
-	image  []byte // the manifest itself
-	config []byte // its blobs: one that is small, and
-	layer  []byte // one that no table keeps
-	blobs  map[string]bool
-	tags   map[string]bool // and digests of manifests
+	o       Options
+	base    *url.URL
+	http    *http.Client
+	repo    string
+	silence string // why it gave no first answer
+	closed  bool   // it asks for credentials
+	direct  bool   // it takes direct uploads
+	ready   bool   // credentials are good: pushes can be tried
+	pushed  string // digest of the manifest
+	image   []byte // the manifest itself
+	config  []byte // its blobs: one that is small, and
+	layer   []byte // one that no table keeps
+	blobs   map[string]bool
+	tags    map[string]bool // and digests of manifests
+
+	mu     sync.Mutex      // guards open
+	open   map[string]bool // paths of uploads that were begun and not ended
+	signed time.Duration   // how far the clock that signs requests is ahead of this one
+	stored time.Duration   // likewise the store's
+	seen   bool            // whether these two are known
 }
 
 // Examine runs all checks, one after the other, and tells each finding as it comes. It returns an error only when there was
-// nothing to examine: a wrong URL. When ctx ends, what was brought is taken away all the same, for up to half a minute.
+// nothing to examine: a wrong URL. When ctx ends, what was brought is taken away all the same, for up to a minute. Where
+// nobody answers, it is one finding that says so.
 func Examine(ctx context.Context, o Options, tell func(Finding)) error {
 	p, err := newPatient(o)
 	if err != nil {
@@ -85,9 +94,13 @@ func Examine(ctx context.Context, o Options, tell func(Finding)) error {
 		if ctx.Err() != nil {
 			break
 		}
-		tell(p.perform(ctx, c))
+		f := p.perform(ctx, c)
+		tell(f)
+		if f.Result == Failed && f.Saw == p.silence {
+			return nil
+		}
 	}
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	tell(p.perform(clean, check{"cleanup", p.cleanup}))
 	return nil
@@ -108,7 +121,7 @@ func newPatient(o Options) (*patient, error) {
 		t.MaxIdleConnsPerHost = MaxLoad
 		o.HTTP = t
 	}
-	p := &patient{o: o, base: base, repo: "tare-doctor-" + random(8), blobs: map[string]bool{}, tags: map[string]bool{}}
+	p := &patient{o: o, base: base, repo: "tare-doctor-" + random(8), blobs: map[string]bool{}, tags: map[string]bool{}, open: map[string]bool{}}
 	p.http = &http.Client{Transport: o.HTTP, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	p.config = []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{"Labels":{"by":"` + p.repo + `"}}}`)
 	p.layer = bytesOf(100 << 10)
@@ -119,13 +132,16 @@ func newPatient(o Options) (*patient, error) {
 func (p *patient) checks() []check {
 	return []check{
 		{"challenge", p.challenge}, {"login", p.login}, {"closed", p.closedToStrangers}, {"clock", p.clock},
-		{"push of a blob", p.pushBlobs}, {"upload in chunks", p.chunks}, {"HEAD of a blob", p.headBlob}, {"pull of a blob", p.getBlob},
+		{"push of a blob", p.pushBlobs}, {"upload in chunks", p.chunks}, {"body without a length", p.unannounced}, {"empty blob", p.empty},
+		{"Expect: 100-continue", p.expect}, {"HEAD of a blob", p.headBlob}, {"pull of a blob", p.getBlob},
 		{"range of a blob", p.rangeOfBlob}, {"push of a manifest", p.pushManifest}, {"HEAD of a manifest", p.headManifest},
-		{"pull of a manifest", p.getManifest}, {"conditional writes", p.conditional}, {"errors", p.errors}, {"odd paths", p.oddPaths},
-		{"body of 4 MiB", p.bodyWithin}, {"body of 7 MiB", p.bodyBeyond}, {"long headers", p.headers},
-		{"direct uploads", p.discover}, {"direct PUT", p.directPut}, {"direct PUT, wrong body", p.directWrong}, {"URL that has ended", p.ended},
-		{"direct parts", p.directParts}, {"direct upload given up", p.directAbort}, {"client of direct uploads", p.directClient},
-		{"load", p.load},
+		{"pull of a manifest", p.getManifest}, {"conditional writes", p.conditional}, {"race for a tag", p.race}, {"errors", p.errors},
+		{"odd paths", p.oddPaths}, {"body of 4 MiB", p.bodyWithin}, {"body of 7 MiB", p.bodyBeyond}, {"large manifest", p.largeManifest},
+		{"long headers", p.headers},
+		{"direct uploads", p.discover}, {"direct PUT", p.directPut}, {"clocks of the store", p.storeClocks},
+		{"direct PUT, wrong body", p.directWrong}, {"URL that has ended", p.overdue}, {"direct parts", p.directParts},
+		{"number of parts", p.manyParts}, {"event of the store", p.event}, {"direct upload given up", p.directAbort},
+		{"client of direct uploads", p.directClient}, {"load", p.load},
 	}
 }
 
@@ -135,6 +151,9 @@ func (p *patient) perform(ctx context.Context, c check) Finding {
 	f, err := c.run(ctx)
 	if err != nil {
 		f = failed(err.Error(), "there was no answer that could be read", "See whether the address is right, and whether something on the way ends connections.")
+		if c.name == "challenge" {
+			p.silence = f.Saw
+		}
 	}
 	f.Check, f.Millis = c.name, p.o.Clock.Now().Sub(begin).Milliseconds()
 	return f

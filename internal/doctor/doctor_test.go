@@ -5,12 +5,14 @@ package doctor_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,6 +53,7 @@ type world struct {
 type fault struct {
 	registry, store middle
 	stuck           bool // nothing that is completed is ever verified
+	eventless       bool // the store sends no events
 }
 
 func newWorld(t *testing.T, f fault) *world {
@@ -61,11 +64,15 @@ func newWorld(t *testing.T, f fault) *world {
 	signer := s.Direct("http://store.example", w.clock)
 	ledger, err := refcount.New(refcount.Stores{Table: s, Objects: s, Parts: s}, w.clock, refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: 4096})
 	must(t, err)
-	options := upload.Options{Direct: signer}
-	if f.stuck {
-		options.Settle = func(context.Context, string) error { return nil }
+	var uploads *upload.Uploads
+	settle := func(ctx context.Context, id string) error {
+		if f.stuck {
+			return nil
+		}
+		_, err := uploads.Settle(ctx, id, w.clock.Now().Add(time.Hour))
+		return err
 	}
-	uploads, err := upload.New(ledger, s, s, w.clock, options)
+	uploads, err = upload.New(ledger, s, s, w.clock, upload.Options{Direct: signer, Settle: settle})
 	must(t, err)
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	must(t, err)
@@ -78,6 +85,12 @@ func newWorld(t *testing.T, f fault) *world {
 	dated := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Date", w.clock.Now().Format(http.TimeFormat))
 		handler.ServeHTTP(rw, r)
+		if id, complete := strings.CutSuffix(path.Clean(r.URL.Path), "/complete"); complete && !f.eventless {
+			raw, err := base64.RawURLEncoding.DecodeString(path.Base(id))
+			if err != nil || settle(r.Context(), "o"+string(raw[:26])) != nil {
+				t.Errorf("%s cannot be settled", r.URL.Path)
+			}
+		}
 	})
 	w.serve(t, "registry.example:80", dated, f.registry)
 	return w
@@ -124,7 +137,7 @@ func TestHealthy(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(found) != 27 {
+	if len(found) != 35 {
 		t.Errorf("%d findings", len(found))
 	}
 }
@@ -209,7 +222,41 @@ func TestPlantedFaults(t *testing.T) {
 		})}, "clock", "-10m"},
 		"no pushes": {fault{registry: where(http.MethodPut, "/blobs/uploads/", answer(500))}, "push of a blob", "500"},
 		"no Range":  {fault{registry: silence("Range")}, "upload in chunks", `Range ""`},
-		"no PATCH":  {fault{registry: where(http.MethodPatch, "", answer(405))}, "upload in chunks", "405"},
+		"lengths are asked for": {fault{registry: before(func(w http.ResponseWriter, r *http.Request) bool {
+			return r.ContentLength < 0 && answer(411)(w, r)
+		})}, "body without a length", "411"},
+		"empty bodies are refused": {fault{registry: where(http.MethodPut, "/blobs/", func(w http.ResponseWriter, r *http.Request) bool {
+			return r.ContentLength == 0 && answer(411)(w, r)
+		})}, "empty blob", "411"},
+		"Expect is refused": {fault{registry: before(func(w http.ResponseWriter, r *http.Request) bool {
+			return r.Header.Get("Expect") != "" && answer(417)(w, r)
+		})}, "Expect: 100-continue", "417"},
+		"both win a race": {fault{registry: where(http.MethodPut, "/manifests/race", func(_ http.ResponseWriter, r *http.Request) bool {
+			r.Header.Del("If-Match")
+			return false
+		})}, "race for a tag", "8 moved the tag"},
+		"nobody wins a race": {fault{registry: where(http.MethodPut, "/manifests/race", func(w http.ResponseWriter, r *http.Request) bool {
+			return r.Header.Get("If-Match") != "" && answer(412)(w, r)
+		})}, "race for a tag", "0 moved the tag"},
+		"large manifests are cut": {fault{registry: after(func(r *http.Request, a *httptest.ResponseRecorder) {
+			if r.Method == http.MethodGet && a.Body.Len() > 1<<20 {
+				a.Code = 500
+			}
+		})}, "large manifest", "pull: status 500"},
+		"the store's clock is wrong": {fault{store: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Date", time.Now().Add(20*time.Minute).UTC().Format(http.TimeFormat))
+				next.ServeHTTP(w, r)
+			})
+		}}, "clocks of the store", "and the store 20m"},
+		"no last part": {fault{store: before(func(w http.ResponseWriter, r *http.Request) bool {
+			return r.URL.Query().Get("partNumber") == "10000" && answer(400)(w, r)
+		})}, "number of parts", "part 10000"},
+		"no events": {fault{eventless: true}, "event of the store", "asked directly, the function verified"},
+		"part checksums are not signed": {fault{store: before(func(w http.ResponseWriter, r *http.Request) bool {
+			return r.URL.Query().Has("partNumber") && r.Header.Get("X-Amz-Checksum-Sha256") == "" && answer(200)(w, r)
+		})}, "direct parts", "without the checksum"},
+		"no PATCH": {fault{registry: where(http.MethodPatch, "", answer(405))}, "upload in chunks", "405"},
 		"HEAD of a blob is empty": {fault{store: after(func(r *http.Request, a *httptest.ResponseRecorder) {
 			if r.Method == http.MethodHead {
 				a.Header().Set("Content-Length", "0")

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -104,4 +105,38 @@ func (p *patient) headers(ctx context.Context) (Finding, error) {
 		}
 	}
 	return passed("%s", strings.Join(said, ", ")), nil
+}
+
+// largest is how large a manifest may be (distribution-spec, "Pushing Manifests": at least 4 megabytes), with room for what is
+// around its note.
+const largest = 4_000_000
+
+// largeManifest pushes and pulls one full of what JSON may write in six bytes: a gateway that puts bodies into events as text
+// makes more of it than an event may have.
+func (p *patient) largeManifest(ctx context.Context) (Finding, error) {
+	if p.pushed == "" {
+		return skipped("no manifest could be pushed"), nil
+	}
+	manifest := bytes.Replace(p.manifest("large @", p.layer), []byte("@"), bytes.Repeat([]byte("<"), largest-4096), 1)
+	const means = "indexes and manifests with many or large annotations are refused"
+	a, err := p.tag(ctx, "large", manifest, nil)
+	if err != nil {
+		return Finding{}, err
+	}
+	switch a.status {
+	case http.StatusCreated:
+	case http.StatusRequestEntityTooLarge:
+		return passed("status 413: manifests of %d bytes are too large here", len(manifest)), nil
+	default:
+		return failed("push: "+a.String(), means, "Something on the way takes less than the specification asks for. "+seeLog), nil
+	}
+	a, _, err = p.fetch(ctx, request{method: http.MethodGet, path: p.in("manifests/%s", digestOf(manifest)), header: map[string]string{"Accept": manifestType}})
+	if err != nil {
+		return Finding{}, err
+	}
+	if a.status != http.StatusOK || !bytes.Equal(a.body, manifest) {
+		return failed(fmt.Sprintf("pull: status %d with %d bytes of %d", a.status, len(a.body), len(manifest)), "what was pushed cannot be pulled",
+			"The answer is too large for the gateway: see its limit for answers, and the function's log."), nil
+	}
+	return passed("%d bytes, pushed and pulled", len(manifest)), nil
 }

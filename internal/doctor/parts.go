@@ -7,7 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"tare/internal/direct"
@@ -90,11 +92,16 @@ func (p *patient) directParts(ctx context.Context) (Finding, error) {
 	if a.status != http.StatusBadRequest {
 		return failed("complete without part 1: "+a.String(), "an upload that is not whole is taken for one that is", seeLog), nil
 	}
-	if a, err = p.give(ctx, urls[1], bytesOf(s.PartSize)); err != nil {
-		return Finding{}, err
-	}
-	if a.status < 400 || a.status > 499 {
-		return failed("part 1 with another body: "+a.String(), trustsMeans, trustsChange), nil
+	other, bare := bytesOf(s.PartSize), urls[1]
+	bare.Headers = maps.Clone(bare.Headers)
+	maps.DeleteFunc(bare.Headers, func(name, _ string) bool { return strings.HasPrefix(strings.ToLower(name), "x-amz-checksum-") })
+	for name, put := range map[string]signed{"another body": urls[1], "another body without the checksum": bare} {
+		if a, err = p.give(ctx, put, other); err != nil {
+			return Finding{}, err
+		}
+		if a.status < 400 || a.status > 499 {
+			return failed("part 1 with "+name+": "+a.String(), trustsMeans, trustsChange), nil
+		}
 	}
 	if a, err = p.give(ctx, urls[1], s.part(content, 1)); err != nil {
 		return Finding{}, err

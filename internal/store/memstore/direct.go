@@ -41,6 +41,7 @@ func (s *Store) Direct(address string, clk clock.Clock) *Direct {
 const (
 	checksumHeader = "X-Amz-Checksum-Sha256"
 	endsField      = "ends" // in seconds of Unix time
+	dateField      = "X-Amz-Date"
 	numberField    = "partNumber"
 	uploadField    = "uploadId"
 	signatureField = "signature"
@@ -99,8 +100,9 @@ func (d *Direct) sign(ctx context.Context, method, key string, query url.Values,
 	case life < time.Second || life > store.MaxURLLife:
 		return store.SignedRequest{}, fail("sign", key, store.ErrInvalid, errLife)
 	}
-	ends := d.clock.Now().Add(life).Truncate(time.Second)
-	signed := url.Values{endsField: {strconv.FormatInt(ends.Unix(), 10)}}
+	now := d.clock.Now()
+	ends := now.Add(life).Truncate(time.Second)
+	signed := url.Values{endsField: {strconv.FormatInt(ends.Unix(), 10)}, dateField: {now.UTC().Format("20060102T150405Z")}}
 	for name, values := range query {
 		signed[name] = values
 	}
