@@ -3,6 +3,7 @@
 package registry_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,11 @@ type world struct {
 	ledger *refcount.Ledger
 	proc   *faultstore.Process
 	opts   registry.Options
-	tokens func() string
+	// uploads takes direct uploads where the store has parts of a least size, and is asked to settle those.
+	uploads  *upload.Uploads
+	toSettle []string
+	traced   int // calls that came before what is traced
+	tokens   func() string
 }
 
 func newWorld(t testing.TB, opts registry.Options) *world {
@@ -72,10 +77,14 @@ func (w *world) build(objects store.Objects, plan faultstore.Plan) {
 	var options upload.Options
 	if w.store.MinPart() > 0 {
 		options.Direct = w.proc.Direct(w.store.Direct("http://store", w.clock))
+		options.Settle = func(_ context.Context, id string) error {
+			w.toSettle = append(w.toSettle, id)
+			return nil
+		}
 	}
-	uploads, err := upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, options)
+	w.uploads, err = upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, options)
 	w.must(err)
-	w.Registry = registry.New(w.ledger, uploads, stores.Objects, w.opts)
+	w.Registry = registry.New(w.ledger, w.uploads, stores.Objects, w.opts)
 }
 
 func seededTokens(seed uint64) func() string {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,9 @@ func TestMeter(t *testing.T) {
 		"an entry that moves":             {"commit\n\tupdate l#a x due", 0, 4, 0, 0, 0},
 		"an entry that goes":              {"commit\n\tupdate l#a x undue", 0, 3, 0, 0, 0},
 		"a row that goes with its due":    {"commit\n\tdelete s#u s", 0, 3, 0, 0, 0},
+		"a row that is put again":         {"commit\n\tput p#u p due\ncommit\n\tput p#u p due", 0, 7, 0, 0, 0},
+		"a direct upload that ends":       {"commit\n\tdelete p#u p", 0, 3, 0, 0, 0},
+		"what clients brought":            {"parts o1\nsum o1", 0, 0, 1, 1, 0},
 		"a row that goes without":         {"commit\n\tdelete t#a v1", 0, 2, 0, 0, 0},
 		"an object":                       {"put o1", 0, 0, 1, 0, 1},
 		"an object of two parts":          {"begin o1\npart o1\npart o1\ncomplete o1", 0, 0, 4, 0, 1},
@@ -78,18 +82,57 @@ func TestWhatIsRefused(t *testing.T) {
 	if _, err := (meter{}).measure(trace{{kind: "teleport"}}); err == nil {
 		t.Error("an unknown call has a price")
 	}
-	if _, err := (scenario{steps: []step{{operation: "nothing of this name", n: 1}}}).measure(nil, 1); err == nil {
+	if _, err := (scenario{steps: []step{{operation: "nothing of this name", n: 1}}}).measure(nil, deployment{}); err == nil {
 		t.Error("a scenario without its trace has a price")
 	}
 	const good = "\n  Api:\n    Type: AWS::Serverless::Function\n    Properties:\n      MemorySize: 512\n" +
+		"\n  Finalize:\n    Type: AWS::Serverless::Function\n    Properties:\n      MemorySize: 2048\n" +
 		"\n  Gc:\n    Type: AWS::Serverless::Function\n    Properties:\n      MemorySize: 1024\n      ScheduleExpression: rate(15 minutes)\n"
 	d, err := parseTemplate(good)
-	if err != nil || d.apiMemory != 0.5 || d.gcMemory != 1 || d.interval != 15*time.Minute || d.sweeps != 2920 {
+	if err != nil || d.apiMemory != 0.5 || d.finalizeMemory != 2 || d.gcMemory != 1 || d.interval != 15*time.Minute || d.sweeps != 2920 {
 		t.Errorf("%+v, %v", d, err)
 	}
-	for _, word := range []string{"  Api:", "  Gc:", "rate("} {
+	for _, word := range []string{"  Api:", "  Finalize:", "  Gc:", "rate("} {
 		if _, err := parseTemplate(strings.Replace(good, word, "?", 1)); err == nil {
 			t.Errorf("a template without %q was understood", word)
+		}
+	}
+}
+
+// What comes beside the store calls is billed as well.
+func TestSteps(t *testing.T) {
+	traces, err := parseTraces("# x: y\nget\n\tl#a x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := deployment{apiMemory: 1, finalizeMemory: 2}
+	const bytes = 100 * readBlock
+	for name, c := range map[string]struct {
+		step    step
+		want    calls
+		gateway float64 // pieces
+		seconds float64 // of a gigabyte, beside what its calls take
+		events  float64
+	}{
+		"two requests":                       {step{bodies: []float64{0, gatewayPiece + 1}}, calls{requests: 2, invocations: 2, reads: 1}, 3, 2 * baseTime, 0},
+		"a redirect":                         {step{fetch: true}, calls{requests: 1, invocations: 1, reads: 1, gets: 1}, 1, baseTime, 0},
+		"an object that the client brings":   {step{puts: 1, objects: 1}, calls{requests: 1, invocations: 1, reads: 1, puts: 1}, 1, baseTime, 1},
+		"a request that waits for a reading": {step{waits: bytes}, calls{requests: 1, invocations: 1, reads: 13}, 1, baseTime + bytes/readRate, 0},
+		"the reading": {step{settles: bytes}, calls{invocations: 2, reads: 2, writes: 4, gets: 99}, 0,
+			2 * (2*baseTime + readTime + bytes/readRate), 0},
+	} {
+		c.step.operation, c.step.n = "x", 1
+		p, err := scenario{steps: []step{c.step}}.measure(traces, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory := 1.0
+		if c.step.settles > 0 {
+			memory = 2
+		}
+		lambda := c.want.invocations*lambdaRequest + (c.seconds+readTime*memory)*lambdaGBs
+		if p.calls != c.want || math.Abs(p.gateway-c.gateway*gatewayRequest) > 1e-12 || math.Abs(p.lambda-lambda) > 1e-12 || p.bus != c.events*busEvent {
+			t.Errorf("%s: %+v, want %+v", name, p, c)
 		}
 	}
 }

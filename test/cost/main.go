@@ -50,10 +50,10 @@ func run(root string, out io.Writer) error {
 
 // deployment is what the template says that costs something.
 type deployment struct {
-	apiMemory, gcMemory float64 // GB
-	interval            time.Duration
-	sweeps              float64 // a month
-	alarms              float64
+	apiMemory, finalizeMemory, gcMemory float64 // GB
+	interval                            time.Duration
+	sweeps                              float64 // a month
+	alarms                              float64
 }
 
 const month = 730 * time.Hour
@@ -68,7 +68,7 @@ var (
 const memoryOf = `(?s)\n  %s:\n    Type: AWS::Serverless::Function.*?\n      MemorySize: (\d+)`
 
 func parseTemplate(text string) (d deployment, err error) {
-	for name, memory := range map[string]*float64{"Api": &d.apiMemory, "Gc": &d.gcMemory} {
+	for name, memory := range map[string]*float64{"Api": &d.apiMemory, "Finalize": &d.finalizeMemory, "Gc": &d.gcMemory} {
 		found := regexp.MustCompile(fmt.Sprintf(memoryOf, name)).FindStringSubmatch(text)
 		if found == nil {
 			return d, fmt.Errorf("the template does not say the memory of %s", name)

@@ -2,7 +2,10 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // What a function is billed for beside its calls. The times are assumptions, longer than a quick Region shows and
 // shorter than a slow one: they are the smallest part of all that this page shows.
@@ -11,6 +14,10 @@ const (
 	readTime   = 0.005 // of a batch of reads or a query
 	commitTime = 0.015 // of a transaction
 	objectTime = 0.030 // of a call of the bucket
+
+	readRate  = 75e6 // bytes a second that functions/finalize reads and hashes: what a function's network is known to bring
+	readBlock = 8 << 20
+	saveTime  = 10 // seconds after which it records how far it is
 )
 
 // meter prices the calls of traces.
@@ -29,7 +36,7 @@ func (m meter) units(r rowCall) float64 {
 
 // measure prices the store calls of a trace, and the time that a function waits for them.
 func (m meter) measure(t trace) (p price, err error) {
-	seconds := 0.0
+	seconds, made := 0.0, make(map[string]bool)
 	for _, c := range t {
 		switch c.kind {
 		case "get":
@@ -44,12 +51,12 @@ func (m meter) measure(t trace) (p price, err error) {
 			p.calls.reads += 0.5 // read as the index has it
 			seconds += readTime
 		case "commit":
-			p.calls.writes += m.commit(c.rows)
+			p.calls.writes += m.commit(c.rows, made)
 			seconds += commitTime
-		case "put", "begin", "part", "complete", "list":
+		case "put", "begin", "part", "complete", "list", "parts":
 			p.calls.puts++
 			seconds += objectTime
-		case "open", "stat":
+		case "open", "stat", "sum":
 			p.calls.gets++
 			seconds += objectTime
 		case "delete", "abort":
@@ -75,17 +82,20 @@ func (p *price) bill() {
 
 // commit is the write request units of a commit, which is a transaction also where it has one row (docs/decisions/0024):
 // twice the size of each row, checks included; and what changes in the index of due rows, where a moved entry is a delete
-// and a put.
-func (m meter) commit(rows []rowCall) (units float64) {
+// and a put. made has the rows that were put before, with a due time.
+func (m meter) commit(rows []rowCall, made map[string]bool) (units float64) {
 	for _, r := range rows {
 		units += 2 * m.units(r)
 		switch {
+		case r.hint == "due" && (r.op == "update" || made[r.key]):
+			units += 2
 		case r.op == "put" && r.hint == "due", r.hint == "undue":
 			units++
-		case r.op == "update" && r.hint == "due":
-			units += 2
-		case r.op == "delete" && (r.rowKind() == "s" || r.rowKind() == "x"): // their rows always have a due time (C6)
+		case r.op == "delete" && strings.Contains("s p x", r.rowKind()): // their rows always have a due time (C6)
 			units++
+		}
+		if r.op == "put" {
+			made[r.key] = r.hint == "due"
 		}
 	}
 	return units

@@ -27,7 +27,7 @@ type row struct {
 func newPage(traces map[string]trace, d deployment) (page, error) {
 	p := page{deployment: d}
 	for _, s := range scenarios() {
-		measured, err := s.measure(traces, d.apiMemory)
+		measured, err := s.measure(traces, d)
 		if err != nil {
 			return p, err
 		}
@@ -109,6 +109,7 @@ func writeAssumptions(line func(string, ...any)) {
 	line("## What this takes for granted\n")
 	line("- A function waits %v ms for a batch of reads, %v ms for a transaction, %v ms for a call of S3, and takes %v ms itself.",
 		readTime*1000, commitTime*1000, objectTime*1000, baseTime*1000)
+	line("- functions/finalize reads and hashes %v MB a second, in GETs of %v MiB. The client's last request waits for it and is paid for.", readRate/1e6, readBlock>>20)
 	line("- Rows of up to a kilobyte, but for manifests (2 KB with their edges) and configs (3 KB). A transaction is billed twice, checks included.")
 	line("- Every object that is made or deleted is an event that S3 sends to EventBridge, whatever rules are there.")
 	line("- Nobody is in the way: a conflict is a transaction that is billed again.\n")
