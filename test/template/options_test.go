@@ -3,10 +3,8 @@
 package template
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -38,14 +36,14 @@ func TestOptions(t *testing.T) {
 		if !matches(stack, "Options", c.options) {
 			t.Errorf("Options %q are refused", c.options)
 		}
-		e := evaluator{stack, map[string]string{"Options": c.options, "ExistingTable": c.table}}
+		e := Evaluator{stack, map[string]string{"Options": c.options, "ExistingTable": c.table}}
 		got := map[string]string{
-			"domain":      e.text(stack.Resources["Domain"].Properties["DomainName"]),
-			"certificate": e.text(at(list(stack.Resources["Domain"].Properties, "DomainNameConfigurations")[0], "CertificateArn")),
-			"dashboard":   strconv.FormatBool(e.condition(stack.Resources["Dashboard"].Condition)),
-			"anonymous":   e.text(e.variable("Api", "TARE_ANONYMOUS_PULL")),
-			"untagged":    e.text(e.variable("Gc", "TARE_UNTAGGED_AFTER")),
-			"sweep":       e.text(e.variable("Gc", "TARE_SWEEP")),
+			"domain":      e.Text(stack.Resources["Domain"].Properties["DomainName"]),
+			"certificate": e.Text(at(list(stack.Resources["Domain"].Properties, "DomainNameConfigurations")[0], "CertificateArn")),
+			"dashboard":   strconv.FormatBool(e.Condition(stack.Resources["Dashboard"].Condition)),
+			"anonymous":   e.Text(variable(stack, "Api", "TARE_ANONYMOUS_PULL")),
+			"untagged":    e.Text(variable(stack, "Gc", "TARE_UNTAGGED_AFTER")),
+			"sweep":       e.Text(variable(stack, "Gc", "TARE_SWEEP")),
 		}
 		for name, want := range defaults {
 			if differs, is := c.differ[name]; is {
@@ -55,7 +53,7 @@ func TestOptions(t *testing.T) {
 				t.Errorf("Options %q, ExistingTable %q: %s is %q, want %q", c.options, c.table, name, got[name], want)
 			}
 		}
-		if own, has := e.text(e.variable("Api", "TARE_UNTAGGED_AFTER")), e.condition(stack.Resources["Domain"].Condition); own != got["untagged"] || has != (got["domain"] != "none") {
+		if own, has := e.Text(variable(stack, "Api", "TARE_UNTAGGED_AFTER")), e.Condition(stack.Resources["Domain"].Condition); own != got["untagged"] || has != (got["domain"] != "none") {
 			t.Errorf("Options %q: api has %q where gc has %q; there is a domain: %v", c.options, own, got["untagged"], has)
 		}
 	}
@@ -88,62 +86,6 @@ func matches(t Template, parameter, value string) bool {
 	return pattern == "" || regexp.MustCompile(`^(?:`+pattern+`)$`).MatchString(value)
 }
 
-// evaluator plays the functions that the settings go through.
-type evaluator struct {
-	stack      Template
-	parameters map[string]string
-}
-
-func (e evaluator) variable(function, name string) any {
-	return at(e.stack.Resources[function].Properties, "Environment", "Variables", name)
-}
-
-func (e evaluator) text(v any) string {
-	if s, is := v.(string); is {
-		return s
-	}
-	if name := word(v, "Ref"); name != "" {
-		return e.parameters[name]
-	}
-	if pair := list(v, "Fn::Select"); len(pair) == 2 {
-		i, err := strconv.Atoi(e.text(pair[0]))
-		if all := e.split(pair[1]); err == nil && i < len(all) {
-			return all[i]
-		}
-		panic(fmt.Sprintf("CloudFormation refuses to select from %v", pair))
-	}
-	if three := list(v, "Fn::If"); len(three) == 3 {
-		if e.condition(three[0].(string)) {
-			return e.text(three[1])
-		}
-		return e.text(three[2])
-	}
-	if s := list(v, "Fn::Sub"); len(s) > 0 {
-		text := s[0].(string)
-		if len(s) == 2 {
-			for name, value := range s[1].(map[string]any) {
-				text = strings.ReplaceAll(text, "${"+name+"}", e.text(value))
-			}
-		}
-		for name, value := range e.parameters {
-			text = strings.ReplaceAll(text, "${"+name+"}", value)
-		}
-		return text
-	}
-	panic(fmt.Sprintf("what is %v?", v))
-}
-
-func (e evaluator) split(v any) []string {
-	pair := list(v, "Fn::Split")
-	return strings.Split(e.text(pair[1]), e.text(pair[0]))
-}
-
-func (e evaluator) condition(name string) bool { return e.truth(e.stack.Conditions[name]) }
-
-func (e evaluator) truth(v any) bool {
-	if inner := list(v, "Fn::Not"); len(inner) == 1 {
-		return !e.truth(inner[0])
-	}
-	pair := list(v, "Fn::Equals")
-	return e.text(pair[0]) == e.text(pair[1])
+func variable(stack Template, function, name string) any {
+	return at(stack.Resources[function].Properties, "Environment", "Variables", name)
 }

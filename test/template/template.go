@@ -19,6 +19,7 @@ type Template struct {
 	Parameters map[string]any
 	Conditions map[string]any
 	Resources  map[string]Resource
+	Outputs    map[string]any
 	Wildcards  []Wildcard
 }
 
@@ -63,7 +64,7 @@ func Parse(text []byte) (Template, error) {
 	}
 	t := Template{
 		Parameters: table(tree, "Parameters"), Conditions: table(tree, "Conditions"),
-		Resources: map[string]Resource{}, Wildcards: r.wildcards,
+		Resources: map[string]Resource{}, Outputs: table(tree, "Outputs"), Wildcards: r.wildcards,
 	}
 	for id, entry := range table(tree, "Resources") {
 		kind := word(entry, "Type")

@@ -47,26 +47,30 @@ type Credential struct {
 	Token string
 }
 
-// payload is the event in the line that the stack prints for its deployer.
-var payload = regexp.MustCompile(`--function-name (\S+) .*--payload '([^']*)'`)
+// payload is the function, by its logical id, and its event in the line that the stack prints for its deployer.
+var payload = regexp.MustCompile(`^sam remote invoke (\S+) .* -e '([^']*)'$`)
 
 // Mint makes a credential by the line that the stack prints, with another name and other rights.
 func (d *Deployment) Mint(ctx context.Context, name, rights string) (Credential, error) {
 	var c Credential
 	line := payload.FindStringSubmatch(strings.Join(strings.Fields(d.stack.Outputs["Mint"]), " "))
 	if line == nil {
-		return c, errors.New("the stack's output Mint is no line that invokes a function with a payload")
+		return c, errors.New("the stack's output Mint is no line that invokes a function with an event")
+	}
+	function, err := d.name(line[1])
+	if err != nil {
+		return c, err
 	}
 	var event map[string]any
 	if err := json.Unmarshal([]byte(line[2]), &event); err != nil {
-		return c, fmt.Errorf("the payload of the output Mint: %w", err)
+		return c, fmt.Errorf("the event in the output Mint: %w", err)
 	}
 	event["name"], event["rights"] = name, rights
 	raw, err := json.Marshal(event)
 	if err != nil {
 		return c, err
 	}
-	answer, err := d.Invoke(ctx, line[1], raw)
+	answer, err := d.Invoke(ctx, function, raw)
 	if err != nil {
 		return c, err
 	}

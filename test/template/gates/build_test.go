@@ -7,11 +7,9 @@ import (
 	"debug/elf"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -75,40 +73,11 @@ func TestSAMBuilds(t *testing.T) {
 	}
 }
 
-// The release folder is packaged as it is: sam uploads its zips, and no program but sam runs.
-func TestReleaseNeedsNoBuild(t *testing.T) {
-	command(t, root, nil, "make", "release")
-	release := filepath.Join(root, "bin", "release")
-	for _, name := range []string{"README.md", "LICENSE", "samconfig.toml"} {
-		content(t, filepath.Join(release, name))
-	}
-	store := newBucket()
-	server := httptest.NewServer(store)
-	defer server.Close()
-	packaged := filepath.Join(t.TempDir(), "packaged.yaml")
-	env := []string{
-		"PATH=/nowhere", "AWS_ENDPOINT_URL_S3=" + server.URL, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret",
-		"AWS_REQUEST_CHECKSUM_CALCULATION=when_required",
-	}
-	command(t, release, env, filepath.Join(tools(t), "sam"), "package", "--region", "eu-west-1", "--s3-bucket", "bucket",
-		"--template-file", "template.yaml", "--output-template-file", packaged)
-	if text := string(content(t, packaged)); strings.Count(text, "CodeUri: s3://bucket/") != len(doors) {
-		t.Errorf("what was packaged has not %d addresses of code:\n%s", len(doors), text)
-	}
-	for _, door := range doors {
-		if !store.has(content(t, filepath.Join(release, door+".zip"))) {
-			t.Errorf("%s.zip was not uploaded as it is", door)
-		}
-	}
-}
-
 // bucket takes every PUT, and has nothing that anybody asks for.
 type bucket struct {
 	mu     sync.Mutex
 	bodies [][]byte
 }
-
-func newBucket() *bucket { return &bucket{} }
 
 func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPut {
