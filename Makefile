@@ -107,6 +107,14 @@ integration: standins ## run the stores and the ledger against dynoxide and vers
 	$(GO) -C test/integration vet ./...
 	$(STANDINS) $(GO) -C test/integration test -count=1 -timeout 30m -run '$(RUN)' ./...
 
+# AWS=-yes does not ask.
+.PHONY: integration-aws
+integration-aws: ## run the same in an account of AWS, or at endpoints (docs/testing.md); it says what it costs, and asks
+	$(GO) -C test/integration test -c -o $(CURDIR)/bin/integration-aws/tests .
+	$(GO) -C test/integration build -o $(CURDIR)/bin/integration-aws/run ./aws
+	cd test/integration && $(STANDINS) $(CURDIR)/bin/integration-aws/run $(AWS) $(CURDIR)/bin/integration-aws/tests -test.run '$(RUN)' \
+	  -test.skip 'Standins|Dynoxide' -test.timeout 1h
+
 # The cloud on this machine: the functions built as they are for Lambda, but for this machine, and the template expanded.
 CLOUD ?=
 RUN_CLOUD = $(CURDIR)/bin/cloud/cloud -dynoxide $(DYNOXIDE) -versitygw $(VERSITYGW) -template $(CURDIR)/bin/cloud/template.json -functions $(CURDIR)/bin/cloud

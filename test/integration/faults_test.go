@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,7 +14,6 @@ import (
 
 	"tare/internal/clock"
 	"tare/internal/store"
-	"tare/internal/store/dynamostore"
 	"tare/internal/store/storetest"
 	"tare/test/standin"
 )
@@ -49,6 +49,9 @@ func TestScannerBehindFaults(t *testing.T) {
 	}))
 }
 
+// token names a transaction as no other is named, also by earlier runs in one account.
+func token() string { return crand.Text() }
+
 // A commit whose reply is lost is told to be unknown, and the same again says what became of it.
 func TestLostReplies(t *testing.T) {
 	for name, fault := range map[string]standin.Fault{
@@ -63,10 +66,10 @@ func TestLostReplies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := startEngine(t)
-			p := standin.NewProxy(t, e.server.URL)
-			s := dynamostore.New(client(p.URL), e.table(t), dynamostore.Options{Clock: clock.System{}})
+			p := e.proxy(t)
+			s := e.store(t, e.table(t), p)
 			k := store.Key{PK: "p", SK: "a"}
-			tx := store.Tx{Token: "one", Ops: []store.Op{{Key: k, Kind: store.OpUpdate, Add: []store.Attr{{Name: "n", Value: store.Int(1)}}}}}
+			tx := store.Tx{Token: token(), Ops: []store.Op{{Key: k, Kind: store.OpUpdate, Add: []store.Attr{{Name: "n", Value: store.Int(1)}}}}}
 			p.Use(standin.On("TransactWriteItems", 1, fault))
 			if err := s.Commit(t.Context(), tx); !errors.Is(err, store.ErrUnknownOutcome) {
 				t.Fatalf("got %v, want an unknown outcome", err)
@@ -89,24 +92,25 @@ func TestLostReplies(t *testing.T) {
 // What is late lands after it was refused (A9): the store cannot exclude it, and does not say so.
 func TestALateTransactionLands(t *testing.T) {
 	e := startEngine(t)
-	p := standin.NewProxy(t, e.server.URL)
-	s := dynamostore.New(client(p.URL), e.table(t), dynamostore.Options{Clock: clock.System{}})
+	p := e.proxy(t)
+	s := e.store(t, e.table(t), p)
 	k := store.Key{PK: "p", SK: "a"}
 	put := func(token string, n int64) store.Tx {
 		return store.Tx{Token: token, Ops: []store.Op{{Key: k, Kind: store.OpPut, Row: store.NewRow(store.Attr{Name: "n", Value: store.Int(n)}),
 			If: []store.Cond{{Is: store.Absent}}}}}
 	}
+	late := put(token(), 1)
 	p.Use(standin.On("TransactWriteItems", 1, standin.Late))
-	if err := s.Commit(t.Context(), put("first", 1)); !errors.Is(err, store.ErrUnknownOutcome) {
+	if err := s.Commit(t.Context(), late); !errors.Is(err, store.ErrUnknownOutcome) {
 		t.Fatal(err)
 	}
-	if err := s.Commit(t.Context(), put("second", 2)); err != nil {
+	if err := s.Commit(t.Context(), put(token(), 2)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Commit(t.Context(), put("first", 1)); !errors.Is(err, store.ErrConflict) {
+	if err := s.Commit(t.Context(), late); !errors.Is(err, store.ErrConflict) {
 		t.Fatalf("the first again: %v", err)
 	}
-	if err := s.Commit(t.Context(), store.Tx{Token: "third", Ops: []store.Op{{Key: k, Kind: store.OpDelete}}}); err != nil {
+	if err := s.Commit(t.Context(), store.Tx{Token: token(), Ops: []store.Op{{Key: k, Kind: store.OpDelete}}}); err != nil {
 		t.Fatal(err)
 	}
 	if landed, err := p.Land(); !landed || err != nil {
@@ -121,17 +125,17 @@ func TestALateTransactionLands(t *testing.T) {
 func TestContention(t *testing.T) {
 	const clients, each = 16, 12
 	e := startEngine(t)
-	p := standin.NewProxy(t, e.server.URL)
+	p := e.proxy(t)
 	p.Use(standin.Overlap(2 * time.Millisecond))
 	table := e.table(t)
 	hot := store.Key{PK: "p", SK: "hot"}
 	var wg sync.WaitGroup
 	began := time.Now()
 	for i := range clients {
-		s := dynamostore.New(client(p.URL), table, dynamostore.Options{Clock: clock.System{}})
+		s := e.store(t, table, p)
 		wg.Go(func() {
 			for n := range each {
-				tx := store.Tx{Token: fmt.Sprint(i, "-", n), Ops: []store.Op{
+				tx := store.Tx{Token: token(), Ops: []store.Op{
 					{Key: hot, Kind: store.OpUpdate, Add: []store.Attr{{Name: "n", Value: store.Int(1)}}},
 					{Key: store.Key{PK: "p", SK: fmt.Sprint(i, n)}, Kind: store.OpPut, If: []store.Cond{{Is: store.Absent}}},
 				}}
@@ -143,7 +147,7 @@ func TestContention(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	s := dynamostore.New(client(p.URL), table, dynamostore.Options{Clock: clock.System{}})
+	s := e.store(t, table, p)
 	if rows, err := s.Get(t.Context(), hot); err != nil || rows[0].Num("n") != clients*each {
 		t.Errorf("got %v, error %v, want %d", rows, err, clients*each)
 	}

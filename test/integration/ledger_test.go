@@ -36,7 +36,9 @@ type shifted struct{ by atomic.Int64 }
 
 func (s *shifted) Now() time.Time { return clock.System{}.Now().Add(time.Duration(s.by.Load())) }
 
-func (s *shifted) Pause(ctx context.Context, d time.Duration) error { return clock.System{}.Pause(ctx, d) }
+func (s *shifted) Pause(ctx context.Context, d time.Duration) error {
+	return clock.System{}.Pause(ctx, d)
+}
 
 // objects are the two roles of a bucket.
 type objects interface {
@@ -46,6 +48,7 @@ type objects interface {
 
 // house is a registry on a table of DynamoDB, behind a proxy, and a bucket.
 type house struct {
+	engine *engine
 	proxy  *standin.Proxy
 	table  *dynamostore.Store
 	bytes  objects
@@ -57,11 +60,11 @@ type house struct {
 // build makes a house. Without a bucket its objects are in memory.
 func build(t testing.TB, e *engine, bucket objects) *house {
 	t.Helper()
-	h := &house{proxy: standin.NewProxy(t, e.server.URL), clock: &shifted{}, bytes: bucket}
+	h := &house{engine: e, proxy: e.proxy(t), clock: &shifted{}, bytes: bucket}
 	if bucket == nil {
 		h.bytes = memstore.New(h.clock, memstore.Options{})
 	}
-	h.table = dynamostore.New(client(h.proxy.URL), e.table(t), dynamostore.Options{Clock: h.clock})
+	h.table = dynamostore.New(e.client(t, h.proxy), e.table(t), dynamostore.Options{Clock: h.clock})
 	var err error
 	h.ledger, err = refcount.New(refcount.Stores{Table: h.table, Objects: h.bytes, Parts: h.bytes}, h.clock,
 		refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: 4096, Distant: true})
@@ -162,9 +165,7 @@ func TestConformance(t *testing.T) {
 		h.audit(t)
 		for range 4 {
 			h.clock.by.Add(int64(50 * time.Hour))
-			if _, err := h.ledger.Sweep(t.Context(), refcount.SweepOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			h.sweep(t)
 		}
 		h.audit(t)
 		if pending, err := h.bytes.Pending(t.Context(), ""); err != nil || len(pending) > 0 {
@@ -173,7 +174,7 @@ func TestConformance(t *testing.T) {
 	}
 	t.Run("objects in memory", func(t *testing.T) { serve(t, nil, conformance.Target{}) })
 	t.Run("both engines", func(t *testing.T) {
-		s, signing := standin.S3(t), &shifted{}
+		s, signing := startS3(t), &shifted{}
 		serve(t, s3store.New(s3Client(t, s.URL), newBucket(t, s.URL), s3store.Options{Clock: signing}), conformance.Target{Past: func(f func()) {
 			signing.by.Store(-int64(time.Hour))
 			defer signing.by.Store(0)
@@ -227,6 +228,19 @@ func TestPushersBehindFaults(t *testing.T) {
 	h.empty(t, pushers)
 }
 
+// sweep sweeps what the index of the table has to show.
+func (h *house) sweep(t *testing.T) {
+	t.Helper()
+	if a := h.engine.account; a != nil {
+		if err := settleIndex(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.ledger.Sweep(t.Context(), refcount.SweepOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // empty deletes all manifests, lets every margin pass, and sees that nothing is left.
 func (h *house) empty(t *testing.T, pushers []*pusher) {
 	for _, p := range pushers {
@@ -236,14 +250,10 @@ func (h *house) empty(t *testing.T, pushers []*pusher) {
 	}
 	for range 8 {
 		h.clock.by.Add(int64(100 * time.Hour))
-		if _, err := h.ledger.Sweep(t.Context(), refcount.SweepOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		h.sweep(t)
 	}
 	h.clock.by.Add(int64(refcount.DefaultMargins().History))
-	if _, err := h.ledger.Sweep(t.Context(), refcount.SweepOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	h.sweep(t)
 	h.audit(t)
 	page, err := h.table.Scan(t.Context(), store.Key{}, store.MaxLimit)
 	if err != nil {

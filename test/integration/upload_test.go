@@ -17,7 +17,6 @@ import (
 	"tare/internal/store/memstore"
 	"tare/internal/store/s3store"
 	"tare/internal/upload"
-	"tare/test/standin"
 )
 
 const uploadTo = oci.Repository("team/app")
@@ -33,7 +32,7 @@ type s3Uploads struct {
 
 func newS3Uploads(t *testing.T) *s3Uploads {
 	t.Helper()
-	s := standin.S3(t)
+	s := startS3(t)
 	clk := clock.NewManual(clock.System{}.Now())
 	u := &s3Uploads{clock: clk, rows: memstore.New(clk, memstore.Options{})}
 	u.objects = s3store.New(s3Client(t, s.URL), newBucket(t, s.URL), s3store.Options{})
