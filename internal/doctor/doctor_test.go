@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +49,7 @@ type world struct {
 	clock passing
 	dial  map[string]string // hosts to addresses
 	load  int
+	ctx   context.Context // nil: the test's
 }
 
 // fault is what stands where it should not.
@@ -124,7 +127,11 @@ func (w *world) examine(t *testing.T) map[string]doctor.Finding {
 	defer transport.CloseIdleConnections()
 	found := map[string]doctor.Finding{}
 	o := doctor.Options{URL: "http://registry.example", User: "me", Password: "secret", HTTP: transport, Clock: w.clock, Load: w.load}
-	must(t, doctor.Examine(t.Context(), o, func(f doctor.Finding) { found[f.Check] = f }))
+	ctx := w.ctx
+	if ctx == nil {
+		ctx = t.Context()
+	}
+	must(t, doctor.Examine(ctx, o, func(f doctor.Finding) { found[f.Check] = f }))
 	return found
 }
 
@@ -353,7 +360,7 @@ func TestLoad(t *testing.T) {
 	})
 	w := newWorld(t, fault{registry: busy})
 	w.load = 3
-	if f := w.examine(t)["load"]; f.Result != doctor.Passed || strings.Contains(f.Saw, ": 0 answers") {
+	if f := w.examine(t)["load"]; f.Result != doctor.Passed || !strings.Contains(f.Saw, " 0 of them without") || strings.Contains(f.Saw, "0 times 503") {
 		t.Errorf("%+v", f)
 	}
 	w = newWorld(t, fault{registry: where(http.MethodPut, "/manifests/load", answer(500))})
@@ -363,11 +370,67 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// A cache that answers with what a tag pointed to before.
+func TestLoadIsKept(t *testing.T) {
+	var first atomic.Pointer[string]
+	w := newWorld(t, fault{registry: where("", "/manifests/load-0", func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			body, err := io.ReadAll(r.Body)
+			must(t, err)
+			text := string(body)
+			first.CompareAndSwap(nil, &text)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			return false
+		}
+		_, _ = io.WriteString(w, *first.Load())
+		return true
+	})})
+	w.load = 2
+	if f := w.examine(t)["load"]; f.Result != doctor.Failed || !strings.Contains(f.Saw, "the tag load-0") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// What is broken off is taken away: uploads, too.
+func TestBrokenOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	given := new(atomic.Int64)
+	w := newWorld(t, fault{
+		store: where(http.MethodPut, "", func(http.ResponseWriter, *http.Request) bool { cancel(); return false }),
+		registry: after(func(r *http.Request, a *httptest.ResponseRecorder) {
+			if strings.Contains(r.URL.Path, "/_tare/v1/uploads/") && r.Method == http.MethodDelete && a.Code == http.StatusNoContent {
+				given.Add(1)
+			}
+		}),
+	})
+	w.ctx = ctx
+	found := w.examine(t)
+	if f := found["cleanup"]; f.Result != doctor.Passed || strings.Contains(f.Saw, "0 manifests") || found["load"].Check != "" {
+		t.Errorf("%+v", f)
+	}
+	if given.Load() != 1 {
+		t.Errorf("%d given up", given.Load())
+	}
+}
+
+// Nobody answers: that is said once.
+func TestSilence(t *testing.T) {
+	w := newWorld(t, fault{registry: func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	}})
+	if found := w.examine(t); len(found) != 1 || found["challenge"].Result != doctor.Failed {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestCleansUp(t *testing.T) {
+	var mu sync.Mutex
 	var left []string
 	w := newWorld(t, fault{registry: after(func(r *http.Request, a *httptest.ResponseRecorder) {
 		at, isManifest := strings.CutPrefix(r.URL.Path, "/v2/")
 		_, at, _ = strings.Cut(at, "/")
+		mu.Lock()
+		defer mu.Unlock()
 		if r.Method == http.MethodDelete && a.Code == http.StatusAccepted {
 			left = slices.DeleteFunc(left, func(d string) bool { return strings.HasSuffix(at, d) })
 		} else if d := a.Header().Get("Docker-Content-Digest"); isManifest && a.Code == http.StatusCreated && d != "" && !slices.Contains(left, d) {
