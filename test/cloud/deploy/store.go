@@ -18,10 +18,10 @@ import (
 	"tare/test/standin"
 )
 
-// startTable starts the stand-in of DynamoDB, makes the table, and returns the address that functions are given. What
-// stands between them and it, from front to back: the judge, the meter, and the faults.
+// startTable starts the stand-in of DynamoDB, makes the table, unless the stack adopts one, and returns the address that
+// functions are given. What stands between them and it, from front to back: the judge, the meter, and the faults.
 func (d *Deployment) startTable(ctx context.Context) (string, error) {
-	if len(d.stack.Tables) != 1 {
+	if len(d.stack.Tables) > 1 {
 		return "", fmt.Errorf("the stack has %d tables", len(d.stack.Tables))
 	}
 	folder := filepath.Join(d.options.Data, "dynamodb")
@@ -33,8 +33,10 @@ func (d *Deployment) startTable(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.closing(engine.Stop)
-	if err := createTable(ctx, engine.URL, d.stack.Tables[0].Definition); err != nil {
-		return "", err
+	for _, table := range d.stack.Tables {
+		if err := createTable(ctx, engine.URL, table.Definition); err != nil {
+			return "", err
+		}
 	}
 	if d.Table, err = standin.StartProxy(engine.URL); err != nil {
 		return "", err
