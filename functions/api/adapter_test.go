@@ -323,9 +323,9 @@ func FuzzEvent(f *testing.F) {
 	for _, s := range []string{
 		``, `{}`, `null`, `[]`, `"x"`, `{"version":2}`, `{"tare":"credential"}`, `{"tare":"credential","do":"mint","name":"a","rights":"admin"}`,
 		`{"tare":"x","version":"2.0","requestContext":{"http":{"method":"GET"}}}`, `{"tare":"rotate","secret":"upload","forget":true}`,
-		`{"version":"2.0","rawPath":"/v2/%","requestContext":{"http":{"method":"GET"}}}`, `{"rawPath":"/v2/a/manifests/%zz?x","rawQueryString":"a=%#\u0000","requestContext":{"http":{"method":"\u0000"}}}`,
-		`{"rawPath":"http://[::1]:namedport/","headers":{"host":"a b","content-length":"-1","":"\u0000"},"cookies":[""],"requestContext":{"domainName":"[","http":{"method":"PUT","sourceIp":"%"}}}`,
-		`{"isBase64Encoded":true,"body":"=","requestContext":{"http":{"method":"PATCH"}}}`,
+		`{"version":"2.0","rawPath":"/v2/%","requestContext":{"http":{"method":"GET"}}}`, `{"version":"2.0","rawPath":"/v2/a/manifests/%zz?x","rawQueryString":"a=%#\u0000","requestContext":{"http":{"method":"\u0000"}}}`,
+		`{"version":"2.0","rawPath":"http://[::1]:namedport/","headers":{"host":"a b","content-length":"-1","":"\u0000"},"cookies":[""],"requestContext":{"domainName":"[","http":{"method":"PUT","sourceIp":"%"}}}`,
+		`{"version":"2.0","isBase64Encoded":true,"body":"=","requestContext":{"http":{"method":"PATCH"}}}`,
 	} {
 		f.Add([]byte(s))
 	}

@@ -31,12 +31,22 @@ type event struct {
 func (d *door) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
 	if err := json.Unmarshal(payload, &e); err != nil {
-		return encode(refusal(http.StatusBadRequest, oci.Unsupported, "this is no event of an HTTP API"))
+		return d.stranger()
 	}
 	if e.Tare != "" && e.Version == "" && e.RouteKey == "" && e.RequestContext.HTTP.Method == "" {
 		return encode(d.operator.serve(ctx, payload))
 	}
+	if e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
+		return d.stranger()
+	}
 	return encode(d.gateway.serve(ctx, &e.APIGatewayV2HTTPRequest))
+}
+
+// stranger answers what no gateway makes of a request: it comes from an integration with another payload format, from another
+// service, or from whoever may invoke the function.
+func (d *door) stranger() ([]byte, error) {
+	d.log.Warn("An event is none of an HTTP API with payload format 2.0, nor an operator's.")
+	return encode(refusal(http.StatusBadRequest, oci.Unsupported, "this is no event of an HTTP API with payload format 2.0"))
 }
 
 // encode cannot fail: what it is given is text, numbers and maps of them.

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 	"tare/functions/internal/cloud"
 	"tare/internal/clock"
-	"tare/internal/store"
+	"tare/internal/refcount"
 )
 
 const (
@@ -48,9 +49,14 @@ type door struct {
 	log     *slog.Logger
 }
 
-// Invoke implements lambda.Handler. An event of another shape is an error: it is not half of one.
+// Invoke implements lambda.Handler. An event of another shape is an error: it is not half of one. That something which is not
+// ours came to the bucket is no such event, and no failure either: no other call would find anything to do.
 func (d *door) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	s, err := d.read(payload)
+	if errors.Is(err, errForeign) {
+		d.log.Warn("The bucket has an object that is none of the registry's.", "error", err)
+		return []byte("{}"), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +96,7 @@ func (d *door) read(payload []byte) (s cloud.Settlement, err error) {
 		return s, err
 	case s.Tare != cloud.Settle:
 		return s, fmt.Errorf(`this is no event of this function: "tare" is %q`, s.Tare)
-	case !store.ValidObjectKey(s.Upload) || s.Turn < 0:
+	case !refcount.IsObject(s.Upload) || s.Turn < 0:
 		return s, fmt.Errorf("this is no event of this function: %q is no upload", s.Upload)
 	}
 	return s, nil
@@ -116,5 +122,11 @@ func (d *door) fromBucket(e events.CloudWatchEvent) (s cloud.Settlement, err err
 	if detail.Bucket.Name != d.bucket || detail.Reason != "CompleteMultipartUpload" {
 		return s, fmt.Errorf("this is no event of this function: %q in the bucket %q", detail.Reason, detail.Bucket.Name)
 	}
+	if detail.Object.Key != "" && !refcount.IsObject(detail.Object.Key) {
+		return s, fmt.Errorf("%w: %q", errForeign, detail.Object.Key)
+	}
 	return cloud.Settlement{Tare: cloud.Settle, Upload: detail.Object.Key}, nil
 }
+
+// errForeign is the error of an event of the bucket about a key that the registry does not make.
+var errForeign = errors.New("no key of ours")

@@ -114,13 +114,26 @@ func TestWrongEvents(t *testing.T) {
 		nil, []byte("null"), []byte("{}"), []byte("[]"), []byte(`{"tare":"settle"}`), []byte(`{"tare":null}`), []byte(`{"tare":""}`),
 		[]byte(`{"tare":"sweep","upload":"` + object + `"}`), []byte(`{"tare":"settle","upload":"` + object + `","x":1}`),
 		[]byte(`{"tare":"settle","upload":"` + object + `"}{}`), []byte(`{"tare":"settle","upload":"` + object + `","turn":-1}`),
-		[]byte(`{"tare":"settle","upload":"../x"}`), []byte(`{"tare":1}`),
+		[]byte(`{"tare":"settle","upload":"../x"}`), []byte(`{"tare":1}`), []byte(`{"tare":"settle","upload":["` + object + `"]}`),
+		[]byte(`{"tare":"settle","upload":"` + object + `","detail":{}}`), []byte(`{"Records":[{"s3":{"object":{"key":"` + object + `"}}}]}`),
 		created(t, bucket, "another-bucket"), created(t, "CompleteMultipartUpload", "PutObject"), created(t, "aws.s3", "aws.ec2"),
-		created(t, "Object Created", "Object Deleted"), created(t, object, "../../x"), created(t, `"detail": {`, `"details": {`),
+		created(t, "Object Created", "Object Deleted"), created(t, object, ""), created(t, `"key"`, `"Key2"`), created(t, `"detail": {`, `"details": {`),
 	} {
 		s := &stage{}
 		if _, err := newDoor(s).Invoke(t.Context(), payload); err == nil || len(s.settled) > 0 {
 			t.Errorf("%s: %v, settled %v", payload, err, s.settled)
+		}
+	}
+}
+
+// What others put into the bucket is told of in the log, and nothing is asked of a store, now or by a retry.
+func TestForeignObjects(t *testing.T) {
+	for _, key := range []string{"../../x", "backup.tar", "old/" + object, object + ".tmp", "o", strings.ToUpper(object)} {
+		s, log := &stage{}, new(strings.Builder)
+		d := newDoor(s)
+		d.log = slog.New(slog.NewTextHandler(log, nil))
+		if _, err := d.Invoke(t.Context(), created(t, object, key)); err != nil || len(s.settled) > 0 || !strings.Contains(log.String(), key) {
+			t.Errorf("%s: %v, settled %v, logged %q", key, err, s.settled, log)
 		}
 	}
 }

@@ -132,6 +132,15 @@ const (
 // newObject names a key that was never used before (C12).
 func (l *Ledger) newObject() string { return inObjects + l.cfg.NewToken() }
 
+// IsObject tells whether a key of the store is one that a ledger makes, and not somebody else's.
+func IsObject(key string) bool {
+	token, ours := strings.CutPrefix(key, inObjects)
+	return ours && len(token) == tokenLength && strings.Trim(token, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+// tokenLength is the length of what [Config].NewToken makes.
+const tokenLength = 26
+
 func (l *Ledger) newInline() string { return inTable + l.cfg.NewToken() }
 
 func isInline(object string) bool { return strings.HasPrefix(object, inTable) }

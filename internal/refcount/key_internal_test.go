@@ -5,7 +5,9 @@ package refcount
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"tare/internal/clock"
 	"tare/internal/oci"
 )
 
@@ -35,4 +37,20 @@ func FuzzHistoryKey(f *testing.F) {
 			t.Fatalf("%v is not before %v", k, later)
 		}
 	})
+}
+
+func TestIsObject(t *testing.T) {
+	l, err := New(Stores{}, clock.NewManual(time.Unix(0, 0)), Config{Margins: DefaultMargins()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := l.newObject()
+	if !IsObject(key) {
+		t.Errorf("%q is none", key)
+	}
+	for _, foreign := range []string{"", "o", "old.tar", key[:26], key + "a", "O" + key[1:], "p" + key[1:], key[:26] + "1", key[:13] + "/" + key[14:], key[:26] + "A", l.newInline()} {
+		if IsObject(foreign) {
+			t.Errorf("%q is one", foreign)
+		}
+	}
 }

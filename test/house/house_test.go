@@ -56,15 +56,16 @@ var outside = map[string][]string{
 	"internal/direct":  {"github.com/opencontainers/go-digest"},
 }
 
-// forbidden are calls that only the named room may make.
+// forbidden are calls that only the named rooms may make. A process of a function is frozen between two calls, and Go's monotonic
+// clock with it: all readings are of a clock.Clock, which has none.
 var forbidden = []struct {
 	pkg   string
 	names []string
-	only  string
+	only  []string
 	why   string
 }{
-	{"time", []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"}, "internal/clock", "only internal/clock asks what time it is"},
-	{"os", []string{"Getenv", "LookupEnv", "Environ"}, "cmd", "only the doors read the environment"},
+	{"time", []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"}, []string{"internal/clock"}, "only internal/clock asks what time it is"},
+	{"os", []string{"Getenv", "LookupEnv", "Environ"}, []string{"cmd", "functions"}, "only the doors read the environment"},
 }
 
 type file struct {
@@ -142,8 +143,9 @@ func TestForbiddenCalls(t *testing.T) {
 				return true
 			}
 			for _, rule := range forbidden {
-				if pkg.Name == rule.pkg && slices.Contains(rule.names, sel.Sel.Name) && !strings.HasPrefix(f.room, rule.only) &&
-					!strings.HasPrefix(f.room, "functions") {
+				if pkg.Name == rule.pkg && slices.Contains(rule.names, sel.Sel.Name) && !slices.ContainsFunc(rule.only, func(room string) bool {
+					return strings.HasPrefix(f.room, room)
+				}) {
 					t.Errorf("%s: %s.%s: %s", f.set.Position(sel.Pos()), pkg.Name, sel.Sel.Name, rule.why)
 				}
 			}
