@@ -14,7 +14,10 @@ require (
 	golang.org/x/crypto v0.58.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
+	oras.land/oras-go/v2 v2.6.4
 )
+
+require github.com/opencontainers/image-spec v1.1.1 // indirect
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7

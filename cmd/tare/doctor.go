@@ -7,21 +7,26 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
+
+	"oras.land/oras-go/v2/registry/remote/credentials"
 
 	"tare/internal/doctor"
 )
 
 // doctorCmd examines a registry that runs anywhere.
 type doctorCmd struct {
-	URL          string `arg:"" help:"The registry's address: https://host." placeholder:"URL"`
-	User         string `help:"Log in with this name. The credential must be one that may push and delete."`
-	Password     string `help:"Its password. On the command line others can see it: rather set TARE_PASSWORD, or use --password-file."`
-	PasswordFile string `help:"Read the password from this file; - is the standard input." placeholder:"FILE" env:"-"`
-	Load         int    `help:"Let this many clients push at the same time, five images each; at most 64." placeholder:"N" env:"-"`
-	JSON         bool   `name:"json" help:"Print one JSON object." env:"-"`
+	URL          string        `arg:"" help:"The registry's address: https://host." placeholder:"URL"`
+	User         string        `help:"Log in with this name, else with what docker login keeps. The credential must be one that may push and delete."`
+	Password     string        `help:"Its password. On the command line others can see it: rather set TARE_PASSWORD, or use --password-file."`
+	PasswordFile string        `help:"Read the password from this file; - is the standard input." placeholder:"FILE" env:"-"`
+	Anonymous    bool          `help:"Log in with nothing, whatever docker login keeps." env:"-"`
+	Timeout      time.Duration `help:"Break off after this time, and clean up." default:"20m" env:"-"`
+	Load         int           `help:"Let this many clients push at the same time, five images each; at most 64." placeholder:"N" env:"-"`
+	JSON         bool          `name:"json" help:"Print one JSON object." env:"-"`
 }
 
 // examination is what --json prints. Its fields stay as they are; there may come more.
@@ -49,11 +54,23 @@ func (cmd *doctorCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	if (cmd.User == "") != (password == "") {
+	user := cmd.User
+	switch {
+	case (user == "") != (password == ""):
 		return usagef("--user and a password (TARE_PASSWORD or --password-file) belong together")
+	case user != "" && cmd.Anonymous:
+		return usagef("--anonymous and --user contradict one another")
+	case cmd.Timeout <= 0:
+		return usagef("--timeout %v: more than nothing", cmd.Timeout)
+	case user == "" && !cmd.Anonymous:
+		if user, password, err = kept(ctx, cmd.URL); err != nil {
+			return fmt.Errorf("what docker login keeps cannot be read (--anonymous does without): %w", err)
+		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, cmd.Timeout)
+	defer cancel()
 	e := examination{Format: 1, URL: cmd.URL, Started: c.clock.Now()}
-	o := doctor.Options{URL: cmd.URL, User: cmd.User, Password: password, Load: cmd.Load, Clock: c.clock}
+	o := doctor.Options{URL: cmd.URL, User: user, Password: password, Load: cmd.Load, Clock: c.clock}
 	err = doctor.Examine(ctx, o, func(f doctor.Finding) {
 		e.Checks = append(e.Checks, f)
 		switch f.Result {
@@ -99,6 +116,27 @@ func (cmd *doctorCmd) finish(ctx context.Context, c *console, e examination) err
 	}
 	_, err := fmt.Fprintf(c.out, "%d passed, %d failed, %d do not apply\n", e.Passed, e.Failed, e.Skipped)
 	return err
+}
+
+// kept is the credential that docker login keeps for the registry, in its configuration or with its helpers; "" where it keeps
+// none. It is one that clients exchange for tokens where a helper has only such; that is of no use here.
+func kept(ctx context.Context, registry string) (user, password string, err error) {
+	if !strings.Contains(registry, "://") {
+		registry = "https://" + registry
+	}
+	at, err := url.Parse(registry)
+	if err != nil || at.Host == "" {
+		return "", "", nil // Examine says what is wrong with it
+	}
+	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
+	if err != nil {
+		return "", "", err
+	}
+	found, err := store.Get(ctx, at.Host)
+	if err != nil || found.Username == "" || found.Password == "" {
+		return "", "", err
+	}
+	return found.Username, found.Password, nil
 }
 
 // password reads it from where it is said to be. The end of its line is none of it.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -49,6 +50,36 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// What docker login keeps is used, unless it is said otherwise, and is not shown.
+func TestDoctorWithDockersCredential(t *testing.T) {
+	s := start(t, shortFolder(t), "--htpasswd", htpasswdOf(t, "writer"))
+	folder := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", folder)
+	host := strings.TrimPrefix(s.url, "http://")
+	secret := base64.StdEncoding.EncodeToString([]byte("writer:writer"))
+	writeFile(t, filepath.Join(folder, "config.json"), `{"auths":{"`+host+`":{"auth":"`+secret+`"}}}`)
+	code, out, stderr := command(t, "", "doctor", s.url)
+	if code != exitOK || !strings.Contains(out, "passed   login: status 200") || strings.Contains(out+stderr, secret) {
+		t.Errorf("exit code %d:\n%s%s", code, out, stderr)
+	}
+	if code, out, _ = command(t, "", "doctor", s.url, "--anonymous"); code != exitOK || !strings.Contains(out, "skipped  login: no credentials") {
+		t.Errorf("anonymous: exit code %d:\n%s", code, out)
+	}
+	writeFile(t, filepath.Join(folder, "config.json"), "{")
+	if code, _, stderr = command(t, "", "doctor", s.url); code != exitFailed || !strings.Contains(stderr, "--anonymous") {
+		t.Errorf("a broken configuration: exit code %d: %s", code, stderr)
+	}
+}
+
+// The time that it may take ends: what it brought is taken away.
+func TestDoctorTimeout(t *testing.T) {
+	s := start(t, shortFolder(t))
+	code, out, stderr := command(t, "", "doctor", s.url, "--anonymous", "--timeout", "1ns")
+	if code != exitFailed || !strings.Contains(stderr, "broken off") {
+		t.Errorf("exit code %d:\n%s%s", code, out, stderr)
+	}
+}
+
 // A proxy that zeroes the lengths of HEAD, and one that drops the challenge.
 func TestDoctorBehindProxies(t *testing.T) {
 	s := start(t, shortFolder(t), "--htpasswd", htpasswdOf(t, "writer"))
@@ -81,7 +112,7 @@ func TestDoctorBehindProxies(t *testing.T) {
 }
 
 func TestDoctorUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"ftp://host"}, {"host", "--user", "me"}, {"host", "--load", "65"}, {"host", "--load", "-1"}, {"host/path"}} {
+	for _, args := range [][]string{{"host", "--anonymous", "--user", "me", "--password", "x"}, {"host", "--timeout", "0s"}, {}, {"ftp://host"}, {"host", "--user", "me"}, {"host", "--load", "65"}, {"host", "--load", "-1"}, {"host/path"}} {
 		if code, _, stderr := command(t, "", append([]string{"doctor"}, args...)...); code != exitUsage || stderr == "" {
 			t.Errorf("%v: exit code %d: %s", args, code, stderr)
 		}
