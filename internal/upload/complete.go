@@ -17,6 +17,7 @@ import (
 // CompleteDirect ends a direct upload, as [oci.DirectPusher.CompleteDirect] says. One PUT costs two reads and a commit more
 // than what the store is asked; parts are listed, put together, marked by a commit as complete, and verified by Settle.
 func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id string, wait time.Duration) (oci.DirectUpload, error) {
+	begun := u.clock.Now()
 	t, err := u.checkDirect(ctx, repo, id)
 	if err != nil {
 		return oci.DirectUpload{}, err
@@ -34,11 +35,12 @@ func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id st
 			return t.done(x.Size), nil
 		}
 	}
-	return u.await(ctx, t, x, wait)
+	return u.await(ctx, t, x, begun, wait)
 }
 
 // DirectStatus tells how far an upload is, as [oci.DirectPusher.DirectStatus] says: one read for every second that it waits.
 func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id string, wait time.Duration) (oci.DirectUpload, error) {
+	begun := u.clock.Now()
 	t, err := u.checkDirect(ctx, repo, id)
 	if err != nil {
 		return oci.DirectUpload{}, err
@@ -47,7 +49,7 @@ func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id stri
 	if err != nil {
 		return oci.DirectUpload{}, err
 	}
-	return u.await(ctx, t, x, wait)
+	return u.await(ctx, t, x, begun, wait)
 }
 
 // complete takes an open upload one step on: what the store has verified becomes the blob; what it has not is marked as
@@ -192,9 +194,10 @@ func someNumbers(numbers []int) string {
 // askEvery is how often a request that waits looks whether the upload is verified.
 const askEvery = time.Second
 
-// await waits until an upload is verified, for about wait. Where nobody is at work on it, somebody is asked to be.
-func (u *Uploads) await(ctx context.Context, t directTicket, x refcount.Direct, wait time.Duration) (oci.DirectUpload, error) {
-	until := u.clock.Now().Add(wait)
+// await waits until an upload is verified, or a request that began at begun has lasted for wait: behind a gateway it has no
+// longer, whatever it did before. Where nobody is at work on the upload, somebody is asked to be.
+func (u *Uploads) await(ctx context.Context, t directTicket, x refcount.Direct, begun time.Time, wait time.Duration) (oci.DirectUpload, error) {
+	until := begun.Add(wait)
 	if x.State == refcount.DirectVerifying && !x.Lease.After(u.clock.Now()) {
 		if err := u.askToSettle(ctx, x, wait); err != nil {
 			return oci.DirectUpload{}, err

@@ -98,8 +98,11 @@ func (v *verification) run(ctx context.Context, x refcount.Direct) (left bool, e
 		ctx, done := outlive(ctx)
 		defer done()
 		saveErr := v.save(ctx, 0)
-		if errors.Is(err, errLater) || late {
-			return true, ignore(saveErr, errTaken)
+		switch {
+		case errors.Is(saveErr, errTaken): // it ended, or another call has it: that this one could not read says nothing
+			return false, nil
+		case errors.Is(err, errLater) || late:
+			return true, saveErr
 		}
 		return true, err
 	}
