@@ -141,6 +141,27 @@ func TestUploadThroughRotation(t *testing.T) {
 	}
 }
 
+// To forget the secret of uploads ends those under way, within a minute in every process.
+func TestForgetUploads(t *testing.T) {
+	c := start()
+	w := newWorld(t, c, false)
+	other := newWorldOn(t, c, w.store, cloud.Stores{Table: w.store, Objects: w.store, Parts: w.store}, false)
+	r := w.order(`{"tare":"credential","do":"mint","name":"ci","rights":"push"}`)
+	a, _ := w.invoke(httpEvent("POST", "/v2/a/blobs/uploads/", as("ci", r.Token)))
+	if got, _ := other.invoke(httpEvent("GET", a.Headers["Location"], as("ci", r.Token))); got.StatusCode != 204 {
+		t.Fatalf("in another process: %d", got.StatusCode)
+	}
+	if r := w.order(`{"tare":"rotate","secret":"upload","forget":true}`); r.Error != "" {
+		t.Fatal(r.Error)
+	}
+	c.Advance(time.Minute)
+	for _, w := range []*world{w, other} {
+		if got, body := w.invoke(httpEvent("GET", a.Headers["Location"], as("ci", r.Token))); got.StatusCode != 404 || !strings.Contains(string(body), "BLOB_UPLOAD_UNKNOWN") {
+			t.Errorf("after the secret was forgotten: %d %s", got.StatusCode, body)
+		}
+	}
+}
+
 func TestOrdersThatCannotBeDone(t *testing.T) {
 	w := newWorld(t, start(), false)
 	for _, payload := range []string{

@@ -4,6 +4,7 @@ package refcount_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,67 @@ func TestSecretIsMadeOnce(t *testing.T) {
 	first, again, another := key(w, w.Keyring("upload")), key(w, w.Keyring("upload")), key(w, w.Keyring("other"))
 	if len(first) != 32 || first != again || first == another {
 		t.Fatal("a secret changed, or two are the same")
+	}
+}
+
+// Two processes need a secret for the first time at once: whichever call of one the other comes before, and however many
+// come together, all of them sign with the same.
+func TestFirstNeedOfTwoProcesses(t *testing.T) {
+	for call := 1; call <= 4; call++ {
+		w := newWorld(t)
+		var other string
+		p := faultstore.New(faultstore.Options{Plan: func(c faultstore.Call) faultstore.Action {
+			if c.N == call {
+				other = key(w, w.Keyring("token"))
+			}
+			return faultstore.Pass
+		}})
+		got, err := w.beside(p.Table(w.store)).Keyring("token").Key(t.Context())
+		w.must(err)
+		if late := key(w, w.Keyring("token")); string(got) != late || other != "" && other != late {
+			t.Errorf("before call %d: two secrets", call)
+		}
+	}
+	w := newWorld(t)
+	keys := make(chan string, 32)
+	var all sync.WaitGroup
+	for range cap(keys) {
+		all.Go(func() {
+			b, err := w.beside(w.store).Keyring("token").Key(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			keys <- string(b)
+		})
+	}
+	all.Wait()
+	for range cap(keys) {
+		if got := <-keys; got != key(w, w.Keyring("token")) {
+			t.Error("two secrets")
+		}
+	}
+}
+
+// Two rotate at once: one of them rotates, the other is refused, and what was signed before is good.
+func TestTwoRotations(t *testing.T) {
+	for call := 1; call <= 3; call++ {
+		w := newWorld(t)
+		old, refused := key(w, w.Keyring("upload")), error(nil)
+		came := false
+		p := faultstore.New(faultstore.Options{Plan: func(c faultstore.Call) faultstore.Action {
+			if c.N == call {
+				came = true
+				_, refused = w.Rotate(t.Context(), "upload", time.Hour, false)
+			}
+			return faultstore.Pass
+		}})
+		_, err := w.beside(p.Table(w.store)).Rotate(t.Context(), "upload", time.Hour, false)
+		if came && !errors.Is(errors.Join(err, refused), refcount.ErrRotating) || err != nil && refused != nil {
+			t.Errorf("before call %d: %v, and %v", call, err, refused)
+		}
+		if !accepts(w, w.Keyring("upload"), old) {
+			t.Errorf("before call %d: the old secret is gone", call)
+		}
 	}
 }
 
