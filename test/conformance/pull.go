@@ -5,6 +5,7 @@ package conformance
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -157,6 +158,44 @@ func pullBlobs(g group) {
 					c.Errorf("If-Range %q: status %d", tag, a.status)
 				}
 			}
+		}
+	})
+	// design, docs/http.md, "Redirects": where the bytes are elsewhere, the address is for that method alone, needs no credentials
+	// and is not kept.
+	g.test("redirects", func(c *client) {
+		b := newBlob(300_000)
+		c.pushBlob(b)
+		stay := *c.http
+		stay.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		first := *c
+		first.http = &stay
+		for _, method := range []string{"GET", "HEAD"} {
+			a := first.send(method, c.blob(b.digest)).want(200, 307)
+			if a.status == 200 {
+				a.wantHeader("Content-Length", len(b.bytes))
+				continue
+			}
+			a.wantHeader("Docker-Content-Digest", b.digest).wantHeader("Cache-Control", "no-store").wantHeader("Content-Length", 0)
+			to, err := url.Parse(a.location())
+			if err != nil || to.Host == c.base.Host || strings.HasSuffix(to.Hostname(), "."+c.base.Hostname()) {
+				c.Fatalf("%s leads to %s, %v", method, to.Host, err)
+			}
+			for _, m := range []string{"GET", "HEAD", "PUT", "DELETE"} {
+				if status, err := c.bring(signed{Method: m, URL: to.String()}, nil); err != nil || (status == 200) != (m == method) {
+					c.Errorf("the address of %s is answered %d to %s, %v", method, status, m, err)
+				}
+			}
+			if again := first.send(method, c.blob(b.digest), header("If-None-Match", `"`+b.digest.String()+`"`)).want(304); again.header.Get("Location") != "" {
+				c.Errorf("%s: a 304 with an address", method)
+			}
+			first.in(c.repo+"/other").send(method, first.in(c.repo+"/other").blob(b.digest)).want(404)
+		}
+		c.send("DELETE", c.blob(b.digest)).want(202)
+		first.send("GET", c.blob(b.digest)).want(404)
+		empty := newBlob(0)
+		c.pushBlob(empty)
+		for _, method := range []string{"GET", "HEAD"} {
+			first.send(method, c.blob(empty.digest)).want(200, 307)
 		}
 	})
 	// RFC 9110, "416": "the set of ranges requested has been rejected due to invalid ranges or an excessive request of
