@@ -13,19 +13,27 @@ import (
 // Finish makes the object of a session the blob d of its repository, provided that the session is as it was read. The
 // object is complete, has size bytes, and its content was verified to be d's. If the blob is there already, the
 // session's object goes to a tombstone instead, and both uploaders have succeeded. After success the blob stays for
-// Lease (C4).
+// Lease (C4). A session as it was read has the same bytes at the same object; what other requests named beside goes to
+// tombstones.
 //
 // When the session is gone the call looks for the blob: the reply of an earlier Finish may have been lost. Errors:
 // BlobUploadUnknown when there is neither.
 func (l *Ledger) Finish(ctx context.Context, s Session, d oci.Digest, size int64) error {
-	_, err := l.finish(ctx, s, d, size, func(*txn) (string, int64) { return s.Object, 0 }, whyLost)
+	return l.FinishAside(ctx, s, Session{}, d, size)
+}
+
+// FinishAside is Finish for an object that a session of its own names, since another request has named one in the row of the
+// upload that it is all of. It ends both. Where that upload is finished, so is this request; where it has other bytes than as it
+// was read, the object goes to a tombstone. A zero upload is none.
+func (l *Ledger) FinishAside(ctx context.Context, s, upload Session, d oci.Digest, size int64) error {
+	_, err := l.finish(ctx, s, upload, d, size, func(*txn) (string, int64) { return s.Object, 0 }, whyLost)
 	return err
 }
 
 // FinishInline is Finish for an upload whose whole content is at hand and within InlineLimit: it is kept in the table.
 // An object that the session named goes to a tombstone.
 func (l *Ledger) FinishInline(ctx context.Context, s Session, d oci.Digest, content string) error {
-	_, err := l.finish(ctx, s, d, int64(len(content)), l.inline(content), whyRestarted)
+	_, err := l.finish(ctx, s, Session{}, d, int64(len(content)), l.inline(content), whyRestarted)
 	return err
 }
 
@@ -33,7 +41,7 @@ func (l *Ledger) FinishInline(ctx context.Context, s Session, d oci.Digest, cont
 // id is the upload that it came by, "" for none. If the upload has bytes already, nothing happens, and the session that
 // has them is returned, begun, to be finished with them.
 func (l *Ledger) FinishWhole(ctx context.Context, repo oci.Repository, id string, d oci.Digest, content string) (Session, error) {
-	return l.finish(ctx, Session{ID: id, Repo: repo}, d, int64(len(content)), l.inline(content), whyRestarted)
+	return l.finish(ctx, Session{ID: id, Repo: repo}, Session{}, d, int64(len(content)), l.inline(content), whyRestarted)
 }
 
 // owner adds the row that owns the bytes of a first arrival, if it needs one, and names its object, and the time until which
@@ -50,11 +58,14 @@ func (l *Ledger) inline(content string) owner {
 
 // finish passes ownership. why is said of the session's object where it does not become the blob. What it returns is a
 // session that was found begun where s was not.
-func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64, own owner, why string) (begun Session, err error) {
+func (l *Ledger) finish(ctx context.Context, s, upload Session, d oci.Digest, size int64, own owner, why string) (begun Session, err error) {
 	err = l.retry(ctx, func(now time.Time) error {
 		keys := []store.Key{linkKey(s.Repo, d), blobKey(d)}
 		if s.ID != "" {
 			keys = append(keys, sessionKey(s.ID))
+		}
+		if upload.Begun() {
+			keys = append(keys, sessionKey(upload.ID))
 		}
 		rows, err := l.read(ctx, keys...)
 		if err != nil {
@@ -63,9 +74,14 @@ func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64
 		found := readLink(rows[0])
 		switch {
 		case s.Begun():
-			if rows[2].Text(attrVersion) != s.version {
+			next, stands, err := s.again(rows[2])
+			if err != nil {
+				return err
+			}
+			if !stands || next.Object != s.Object {
 				return l.finished(ctx, now, s, d, rows[2], found)
 			}
+			s = next
 		case s.ID != "" && rows[2] != nil:
 			begun, err = openSession(s.Repo, s.ID, rows[2])
 			return err
@@ -73,6 +89,22 @@ func (l *Ledger) finish(ctx context.Context, s Session, d oci.Digest, size int64
 		var t txn
 		if s.Begun() {
 			t.remove(sessionKey(s.ID), s.asRead()...)
+		}
+		if upload.Begun() {
+			next, stands, err := upload.again(rows[3])
+			switch {
+			case err != nil:
+				return err
+			case stands:
+				t.remove(sessionKey(upload.ID), next.asRead()...)
+				l.buryOwned(&t, now, next.named, 0, whyRestarted)
+			case !found.there || isOpen(rows[3]):
+				l.buryOwned(&t, now, s.named, size, whyLost)
+				if err := l.apply(ctx, now, &t); err != nil {
+					return err
+				}
+				return l.finished(ctx, now, upload, d, rows[3], found)
+			}
 		}
 		object := l.settle(&t, now, s.Repo, d, size, found, rows[1], own)
 		l.buryOwned(&t, now, s.named.without(object), size, why)
@@ -112,8 +144,8 @@ func (l *Ledger) settle(t *txn, now time.Time, repo oci.Repository, d oci.Digest
 // finished answers for a session that is not as it was read: gone, perhaps by our own commit, or at work for another
 // request.
 func (l *Ledger) finished(ctx context.Context, now time.Time, s Session, d oci.Digest, r store.Row, found link) error {
-	if r != nil && r.Text(attrState) == stateOpen {
-		return oci.Errorf(oci.BlobUploadInvalid, "another request is writing to this upload")
+	if isOpen(r) {
+		return errBusy
 	}
 	if !found.there {
 		return errUploadUnknown

@@ -5,6 +5,7 @@ package refcount
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -141,6 +142,28 @@ func openSession(repo oci.Repository, id string, r store.Row) (Session, error) {
 // Begun tells whether the session has a row.
 func (s Session) Begun() bool { return s.version != "" }
 
+// Stands tells whether o, another reading of the same upload, has the same bytes as s. What requests have named, and came no
+// further with, may differ. Where parts have no numbers of their own, who wrote the row may be writing to them.
+func (s Session) Stands(o Session) bool {
+	apart := s.Multipart == "" || s.Object == o.Object && s.Burnt > 0
+	return apart && s.Multipart == o.Multipart && slices.Equal(s.Parts, o.Parts) && s.Hash == o.Hash &&
+		s.TailObject == o.TailObject && s.TailSize == o.TailSize && s.Tail == o.Tail && s.Offset == o.Offset
+}
+
+// again is the session as its row is now, if it still stands as it was read.
+func (s Session) again(r store.Row) (next Session, stands bool, err error) {
+	switch {
+	case r.Text(attrVersion) == s.version:
+		return s, true, nil
+	case !isOpen(r):
+		return s, false, nil
+	}
+	next, err = readSession(s.ID, r)
+	return next, err == nil && s.Stands(next), err
+}
+
+func isOpen(r store.Row) bool { return r != nil && r.Text(attrState) == stateOpen }
+
 // asRead is the condition that the session is as it was read.
 func (s Session) asRead() []store.Cond {
 	if !s.Begun() {
@@ -185,11 +208,16 @@ func (l *Ledger) buryOwned(t *txn, now time.Time, o owned, bytes int64, why stri
 	}
 }
 
+// ErrOvertaken is the cause where the row of a session is not as it was read.
+var ErrOvertaken = errors.New("the session is not as it was read")
+
+var errBusy = &oci.Error{Code: oci.BlobUploadInvalid, Message: "another request is writing to this upload", Cause: ErrOvertaken}
+
 // Write records what s has become, provided that its row is as it was read, and touches it. It returns the session
 // with the version of this write. A session that names an object names it from then on: no byte is written at a key
 // before Write has recorded it (C1). An object that the row named, and s does not any more, goes to a tombstone in the
 // same transaction; it may still be written by an earlier request, so that s never names it again (C12). Refused, because
-// another request was faster: BlobUploadInvalid.
+// another request was faster: BlobUploadInvalid, caused by ErrOvertaken.
 func (l *Ledger) Write(ctx context.Context, s Session) (Session, error) {
 	next := s
 	begun := l.clock.Now()
@@ -212,7 +240,7 @@ func (l *Ledger) Write(ctx context.Context, s Session) (Session, error) {
 		return l.commit(ctx, now, &t)
 	})
 	if refused(err) != nil {
-		return Session{}, oci.Errorf(oci.BlobUploadInvalid, "another request is writing to this upload")
+		return Session{}, errBusy
 	}
 	return next, err
 }

@@ -128,20 +128,7 @@ func (u *Uploads) finishObject(ctx context.Context, t ticket, s refcount.Session
 	} else {
 		size, right, err = u.assemble(ctx, s, turn, d, in, begun)
 	}
-	return u.conclude(ctx, t, s, d, size, right, err)
-}
-
-// conclude makes the session's object, of which size, right and err are told, the blob d.
-func (u *Uploads) conclude(ctx context.Context, t ticket, s refcount.Session, d oci.Digest, size int64, right bool, err error) (oci.Descriptor, error) {
-	switch {
-	case err != nil:
-		return oci.Descriptor{}, err
-	case !right && t.id == "" && !s.Begun():
-		return oci.Descriptor{}, errDigest(d)
-	case !right:
-		return u.reject(ctx, t, d)
-	}
-	return descriptor(d, size), u.ledger.Finish(ctx, s, d, size)
+	return (&claim{u: u, t: t, s: s}).conclude(ctx, d, size, right, err)
 }
 
 // put makes the object in one piece, and tells its size and whether it has the digest d.

@@ -42,27 +42,30 @@ func (u *Uploads) flows(s refcount.Session, in *incoming) bool {
 
 // finishFlow streams the body to a fresh object.
 func (u *Uploads) finishFlow(ctx context.Context, t ticket, s refcount.Session, d oci.Digest, in *incoming) (oci.Descriptor, error) {
-	next := unclaimed(s)
-	next.Object = u.ledger.NewObject()
+	c := claim{u: u, t: t, s: s}
 	begun := u.clock.Now()
-	s, err := u.ledger.Write(ctx, next)
-	if err != nil {
-		return oci.Descriptor{}, err
+	if err := c.nameObject(ctx, 0); err != nil {
+		return c.conclude(ctx, d, 0, false, err)
 	}
+	s.Object = c.s.Object
 	size, right, err := u.put(ctx, s, d, in, begun)
-	return u.conclude(ctx, t, s, d, size, right, err)
+	return c.conclude(ctx, d, size, right, err)
 }
 
 // finishPiece puts all of the blob, which is in the piece, at a fresh object. One of another digest is not stored.
 func (g *gathering) finishPiece(ctx context.Context, d oci.Digest) (oci.Descriptor, error) {
 	right := matches(d, g.piece)
 	if right {
-		err := g.putPiece(ctx, func(s *refcount.Session, object string) { s.Object = object })
+		begun := g.u.clock.Now()
+		err := g.nameObject(ctx, 0)
+		if err == nil {
+			err = g.put(ctx, g.s.Object, begun)
+		}
 		if err != nil {
-			return oci.Descriptor{}, err
+			return g.conclude(ctx, d, 0, false, err)
 		}
 	}
-	return g.u.conclude(ctx, g.t, g.s, d, int64(len(g.piece)), right, nil)
+	return g.conclude(ctx, d, int64(len(g.piece)), right, nil)
 }
 
 // finishParts makes the object of the parts that count and of what is left, whose last may be of any size. None of what it
@@ -79,13 +82,13 @@ func (g *gathering) finishParts(ctx context.Context, d oci.Digest) (oci.Descript
 	}
 	for {
 		if len(g.piece) > 0 {
-			p, err := g.putPart(ctx)
+			p, err := g.putPart(ctx, g.namePart)
 			switch {
 			case err != nil && begun && isGone(err):
 				// Perhaps this request was here before and has made the object. Then that is asked what it is.
 				return g.finishMade(ctx, d)
 			case err != nil:
-				return oci.Descriptor{}, lost(err)
+				return g.conclude(ctx, d, 0, false, lost(err))
 			}
 			parts = append(parts, p)
 			if h != nil {
@@ -97,25 +100,25 @@ func (g *gathering) finishParts(ctx context.Context, d oci.Digest) (oci.Descript
 			break
 		}
 		if g.fill(ctx); g.fault != nil {
-			return oci.Descriptor{}, g.fault
+			return g.conclude(ctx, d, 0, false, g.fault)
 		}
 	}
 	switch err := g.u.parts.Complete(ctx, g.s.Object, g.id, parts); {
 	case isGone(err):
 		return g.finishMade(ctx, d) // of these parts or of others
 	case err != nil:
-		return oci.Descriptor{}, err
+		return g.conclude(ctx, d, 0, false, err)
 	case h == nil:
 		return g.finishMade(ctx, d)
 	}
-	return g.u.conclude(ctx, g.t, g.s, d, g.at, is(h, d), nil)
+	return g.conclude(ctx, d, g.at, is(h, d), nil)
 }
 
 // finishMade asks an object that was made of parts what it is.
 func (g *gathering) finishMade(ctx context.Context, d oci.Digest) (oci.Descriptor, error) {
 	h := newHash(d)
 	size, err := g.u.readBack(ctx, g.s.Object, h)
-	return g.u.conclude(ctx, g.t, g.s, d, size, err == nil && is(h, d), err)
+	return g.conclude(ctx, d, size, err == nil && is(h, d), err)
 }
 
 func isGone(err error) bool { return errors.Is(err, store.ErrNotFound) }

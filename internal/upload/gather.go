@@ -5,6 +5,7 @@ package upload
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -29,12 +30,9 @@ import (
 
 // gathering is a request that brings bytes to an upload, piece by piece.
 type gathering struct {
-	u  *Uploads
-	t  ticket
+	claim
 	in *incoming
-
-	s  refcount.Session // as it was written or read last
-	id string           // of the multipart upload of s.Object; "" where none was begun
+	id string // of the multipart upload of s.Object; "" where none was begun
 
 	body  io.Reader
 	came  int64     // bytes of the body
@@ -61,10 +59,12 @@ func (u *Uploads) gathers() bool { return u.least > 0 }
 func (u *Uploads) gather(ctx context.Context, t ticket, s refcount.Session, in *incoming) (*gathering, error) {
 	buffer := u.pieces.Get().(*[]byte)
 	g := &gathering{
-		u: u, t: t, in: in, s: s, id: s.Multipart,
-		body: bytes.NewReader(in.lead),
-		ends: u.clock.Now().Add(u.ledger.Margins().MaxPut),
-		at:   s.Offset - int64(len(s.Tail)) - s.TailSize,
+		claim: claim{u: u, t: t, s: s},
+		in:    in,
+		id:    s.Multipart,
+		body:  bytes.NewReader(in.lead),
+		ends:  u.clock.Now().Add(u.ledger.Margins().MaxPut),
+		at:    s.Offset - int64(len(s.Tail)) - s.TailSize,
 
 		piece:   (*buffer)[:0],
 		release: func() { u.pieces.Put(buffer) },
@@ -147,18 +147,6 @@ func (g *gathering) next() {
 	g.piece, g.held = g.piece[:0], 0
 }
 
-// write records what the session becomes. A row that was never written is not begun by a request that outlived its id.
-func (g *gathering) write(ctx context.Context, next refcount.Session) error {
-	if !g.s.Begun() && g.t.id != "" && !g.u.clock.Now().Before(g.t.end) {
-		return errNoUpload
-	}
-	s, err := g.u.ledger.Write(ctx, next)
-	if err == nil {
-		g.s = s
-	}
-	return err
-}
-
 // unclaimed is the session without the objects that a request named and came no further with: that request may still be
 // writing there.
 func unclaimed(s refcount.Session) refcount.Session {
@@ -180,14 +168,8 @@ func (u *Uploads) putWithin(ctx context.Context, begun time.Time) (context.Conte
 	return ctx, done, nil
 }
 
-// putPiece puts the piece at a fresh key, which the session as given by name names first.
-func (g *gathering) putPiece(ctx context.Context, name func(s *refcount.Session, object string)) error {
-	next, object := unclaimed(g.s), g.u.ledger.NewObject()
-	name(&next, object)
-	begun := g.u.clock.Now()
-	if err := g.write(ctx, next); err != nil {
-		return err
-	}
+// put stores the piece at an object that the row has named at begun.
+func (g *gathering) put(ctx context.Context, object string, begun time.Time) error {
 	ctx, done, err := g.u.putWithin(ctx, begun)
 	if err != nil {
 		return err
@@ -196,21 +178,15 @@ func (g *gathering) putPiece(ctx context.Context, name func(s *refcount.Session,
 	return g.u.objects.Put(ctx, object, bytes.NewReader(g.piece), int64(len(g.piece)))
 }
 
-// putPart stores the piece as a part of the session's object, in a multipart upload that is begun where there is none.
-func (g *gathering) putPart(ctx context.Context) (store.Part, error) {
+// putPart stores the piece as a part of the session's object, in a multipart upload that is begun where there is none. name
+// writes which number it has, and before the first which object.
+func (g *gathering) putPart(ctx context.Context, name func(context.Context) error) (store.Part, error) {
 	if g.s.Burnt >= store.MaxParts || !g.s.TakesPart() {
 		return store.Part{}, errTooManyParts
 	}
 	turn := g.u.parts.Turn()
-	next := g.s
-	next.NextTail = ""
-	next.Burnt++
-	if g.id == "" {
-		next.Object = g.u.ledger.NewObject()
-		next.Burnt = 1
-	}
 	begun := g.u.clock.Now()
-	if err := g.write(ctx, next); err != nil {
+	if err := name(ctx); err != nil {
 		return store.Part{}, err
 	}
 	ctx, done, err := g.u.putWithin(ctx, begun)
@@ -224,6 +200,26 @@ func (g *gathering) putPart(ctx context.Context) (store.Part, error) {
 		}
 	}
 	return g.u.parts.Part(ctx, g.s.Object, g.id, turn, g.s.Burnt, g.at, bytes.NewReader(g.piece), int64(len(g.piece)))
+}
+
+// claimPart names a part once: refused, the request has lost its place.
+func (g *gathering) claimPart(ctx context.Context) error {
+	next := g.s
+	next.NextTail = ""
+	next.Burnt++
+	if g.id == "" {
+		next.Object = g.u.ledger.NewObject()
+		next.Burnt = 1
+	}
+	return g.write(ctx, next)
+}
+
+// namePart names a part of a closing request.
+func (g *gathering) namePart(ctx context.Context) error {
+	if g.id == "" {
+		return g.nameObject(ctx, 1)
+	}
+	return g.nameNumber(ctx)
 }
 
 var errTooManyParts = oci.Errorf(oci.TooLarge,
@@ -242,7 +238,7 @@ func (u *Uploads) writeGathered(ctx context.Context, t ticket, s refcount.Sessio
 		next.Tail += string(in.lead)
 		next.Offset += int64(len(in.lead))
 		next, err := u.ledger.Write(ctx, next)
-		if s.Begun() || oci.CodeOf(err) != oci.BlobUploadInvalid {
+		if s.Begun() || !errors.Is(err, refcount.ErrOvertaken) {
 			return next, firstError(err, in.err)
 		}
 		if s, err = u.ledger.Session(ctx, t.repo, t.row); err != nil {
@@ -299,11 +295,16 @@ func (g *gathering) keepTail(ctx context.Context) error {
 		next.Tail, next.Offset = string(rest), g.at+int64(len(g.piece))
 		return g.write(ctx, next)
 	}
-	err := g.putPiece(ctx, func(s *refcount.Session, object string) { s.NextTail = object })
-	if err != nil {
+	next := unclaimed(g.s)
+	next.NextTail = g.u.ledger.NewObject()
+	begun := g.u.clock.Now()
+	if err := g.write(ctx, next); err != nil {
 		return err
 	}
-	next := g.s
+	if err := g.put(ctx, g.s.NextTail, begun); err != nil {
+		return err
+	}
+	next = g.s
 	next.TailObject, next.TailSize, next.NextTail, next.Tail = g.s.NextTail, int64(len(g.piece)), "", ""
 	next.Offset = g.at + next.TailSize
 	return g.record(ctx, next)
@@ -312,7 +313,7 @@ func (g *gathering) keepTail(ctx context.Context) error {
 // keepPart makes the piece a part that counts.
 func (g *gathering) keepPart(ctx context.Context) error {
 	h := runningHash(g.s)
-	p, err := g.putPart(ctx)
+	p, err := g.putPart(ctx, g.claimPart)
 	if err != nil {
 		return lost(err)
 	}

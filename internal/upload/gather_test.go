@@ -47,6 +47,7 @@ func TestGathered(t *testing.T) {
 		"Sizes":                            TestSizes,
 		"SlowBody":                         TestSlowBody,
 		"SlowSmallBody":                    TestSlowSmallBody,
+		"TwoEqualEnds":                     TestTwoEqualEnds,
 		"TwoEndsOfDifferentLength":         TestTwoEndsOfDifferentLength,
 		"UnreadableHashState":              TestUnreadableHashState,
 		"TwoRequestsMeet":                  TestTwoRequestsMeet,

@@ -63,14 +63,21 @@ func (w *world) clone() *world {
 // it the upload can be finished with what it says it has (C3). Nothing is left (C1).
 func TestTwoRequestsMeet(t *testing.T) {
 	content := pattern(1, 500)
-	for _, before := range []int{0, 20, 80, 250, 290} {
+	for _, start := range []struct {
+		before int
+		named  bool // an object, by a request that came no further
+	}{{0, false}, {20, false}, {20, true}, {80, false}, {80, true}, {250, false}, {290, false}} {
+		before := start.before
 		for _, a := range guests() {
 			for _, b := range guests() {
-				t.Run(fmt.Sprintf("%s and %s after %d", a.name, b.name, before), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s and %s after %d, %t", a.name, b.name, before, start.named), func(t *testing.T) {
 					w := newWorld(t, upload.Options{})
 					id := w.id()
 					if before > 0 {
 						w.write(id, 0, content[:before], -1, before)
+					}
+					if start.named {
+						w.nameAndDie(id, content[:before])
 					}
 					for _, action := range []faultstore.Action{faultstore.Pass, faultstore.LoseReply, faultstore.Late} {
 						for k := 1; meet(t, w.clone(), id, content[:before], a, b, k, action); k++ {
@@ -79,6 +86,25 @@ func TestTwoRequestsMeet(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// nameAndDie is a closing request that dies when it has named its object.
+func (w *world) nameAndDie(id, before string) {
+	w.t.Helper()
+	w.start(func(c faultstore.Call) faultstore.Action {
+		if c.Kind == faultstore.Commit {
+			return faultstore.DieAfter
+		}
+		return faultstore.Pass
+	})
+	end := pattern(4, 90)
+	if err := finishRequest(before+end, int64(len(before)), end, 90)(w, id); !errors.Is(err, faultstore.ErrDead) {
+		w.t.Fatal(err)
+	}
+	w.start(nil)
+	if s := w.session(id); s.Object == "" {
+		w.t.Fatalf("no object is named: %+v", s)
 	}
 }
 

@@ -134,7 +134,7 @@ func (u *Uploads) take(ctx context.Context, s refcount.Session, offset int64, in
 		}
 		turn := u.parts.Turn()
 		next, err := u.ledger.Write(ctx, u.plan(s, in))
-		if s.Begun() || oci.CodeOf(err) != oci.BlobUploadInvalid {
+		if s.Begun() || !errors.Is(err, refcount.ErrOvertaken) {
 			return next, turn, err
 		}
 		if s, err = u.ledger.Session(ctx, s.Repo, s.ID); err != nil {

@@ -94,8 +94,8 @@ func uploadFaults() []fault {
 		},
 		{
 			name: "piece-over-the-tail", invariant: "C12", file: gatherFile,
-			from: "s.NextTail = object })",
-			to:   "s.NextTail, s.TailObject = object, object })",
+			from: "next.NextTail = g.u.ledger.NewObject()",
+			to:   "next.NextTail = g.u.ledger.NewObject()\n\tnext.TailObject = next.NextTail",
 			why:  "what a request may still be writing is taken for what came",
 		},
 		{
