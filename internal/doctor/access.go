@@ -155,16 +155,12 @@ func (p *patient) clock(ctx context.Context) (Finding, error) {
 
 // readClocks learns what time it is where requests are signed, and at the store, from a request of this moment.
 func (p *patient) readClocks(s signed, a answer, begin time.Time) {
-	at, err := url.Parse(s.URL)
-	if err != nil {
+	signed, told := s.begin()
+	stored, err := http.ParseTime(a.header.Get("Date"))
+	if err != nil || !told {
 		return
 	}
-	signedAt, err := time.Parse("20060102T150405Z", at.Query().Get("X-Amz-Date"))
-	stored, other := http.ParseTime(a.header.Get("Date"))
-	if err != nil || other != nil {
-		return
-	}
-	p.signed, p.stored, p.seen = signedAt.Sub(begin).Round(time.Second), stored.Sub(p.o.Clock.Now()).Round(time.Second), true
+	p.signed, p.stored, p.seen = signed.Sub(begin).Round(time.Second), stored.Sub(p.o.Clock.Now()).Round(time.Second), true
 }
 
 // storeClocks compares the clocks of the function, which signs, and of the store, which checks.

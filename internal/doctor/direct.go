@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,16 @@ type state struct {
 	Put      *signed
 	PartSize int
 	Parts    int
+}
+
+// begin is when a request was signed, if it says so.
+func (s signed) begin() (at time.Time, told bool) {
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return at, false
+	}
+	at, err = time.Parse("20060102T150405Z", u.Query().Get("X-Amz-Date"))
+	return at, err == nil
 }
 
 // discover asks which extensions there are.
@@ -210,7 +221,11 @@ func (p *patient) overdue(ctx context.Context) (Finding, error) {
 	if s.Put == nil {
 		return failed("opening: "+a.String(), storeMeans, seeLog), nil
 	}
-	life := s.Put.Ends.Sub(p.o.Clock.Now())
+	begin, told := s.Put.begin() // by the clock that signs, which may be another than this machine's
+	if !told {
+		begin = p.o.Clock.Now()
+	}
+	life := s.Put.Ends.Sub(begin)
 	finding := skipped("URLs live %v, too long to wait for", life.Round(time.Second))
 	switch {
 	case s.Put.Ends.IsZero() || life > 16*time.Minute:
