@@ -30,7 +30,7 @@ type operator struct {
 
 // order is what an operator asks.
 type order struct {
-	Tare string `json:"tare"` // credential or rotate
+	Tare string `json:"tare"` // credential, rotate, undelete or explain
 
 	// Of credentials.
 	Do      string `json:"do"` // mint, list or revoke
@@ -42,6 +42,9 @@ type order struct {
 	// Of secrets.
 	Secret string `json:"secret"` // upload or token
 	Forget bool   `json:"forget"` // at once, with all that it signed
+
+	// Of what is kept.
+	Target string `json:"target"` // repository:tag or repository@digest
 }
 
 // report is the answer. It has an error, or what was done.
@@ -53,6 +56,9 @@ type report struct {
 	Credentials []credential `json:"credentials,omitempty"`
 	More        bool         `json:"more,omitempty"`
 	Note        string       `json:"note,omitempty"`
+
+	Undeleted *undeleted            `json:"undeleted,omitempty"`
+	Explained *refcount.Explanation `json:"explained,omitempty"`
 }
 
 type credential struct {
@@ -102,8 +108,13 @@ func (o *operator) do(ctx context.Context, what order) (report, error) {
 		return o.revoke(ctx, what)
 	case "rotate ":
 		return o.rotate(ctx, what)
+	case "undelete ":
+		return o.undelete(ctx, what)
+	case "explain ":
+		return o.explain(ctx, what)
 	}
-	return report{}, errors.New(`it is none of {"tare":"credential","do":"mint"|"list"|"revoke",…} and {"tare":"rotate","secret":…}`)
+	return report{}, errors.New(`it is none of {"tare":"credential","do":"mint"|"list"|"revoke",…}, {"tare":"rotate","secret":…}, ` +
+		`{"tare":"undelete","target":…} and {"tare":"explain","target":…}`)
 }
 
 // mint makes a credential. Its token is 32 random bytes, told in this answer and nowhere else.
