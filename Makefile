@@ -133,8 +133,13 @@ cloud: cloud-parts ## start the cloud of template.yaml here, without Docker and 
 .PHONY: conformance-cloud
 conformance-cloud: cloud-parts ## run our suite, and the official ones as above, against the cloud on this machine
 	$(GO) -C test/cloud vet ./...
-	$(STANDINS) $(GO) -C test/cloud test -count=1 ./...
-	$(RUN_CLOUD) -report -log bin/cloud/conformance.log $(CLOUD) test/conformance/run.sh
+	$(STANDINS) TARE_CLOUD=$(CURDIR)/bin/cloud $(GO) -C test/cloud test -count=1 -timeout 20m ./...
+	$(RUN_CLOUD) -interval 2s -report -log bin/cloud/conformance.log $(CLOUD) test/conformance/run.sh
+
+.PHONY: histories-cloud
+histories-cloud: cloud-parts ## run SEEDS (10) seeds of histories over HTTP against the cloud on this machine, from FIRST (1) on
+	$(STANDINS) TARE_CLOUD=$(CURDIR)/bin/cloud $(GO) -C test/cloud test -count=1 -timeout 0 -v -run TestHistory ./histories \
+	  -seeds $(or $(SEEDS),10) -first $(or $(FIRST),1)
 
 # A function takes 4.5 MB of binary in a request.
 SERVE_CLOUD = $(RUN_CLOUD) -listen {addr} -data {data} -user pusher -credential {credential} \

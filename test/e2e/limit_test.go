@@ -15,7 +15,7 @@ import (
 
 // TestBeyondTheLimit pushes an image with a layer larger than what the registry takes in one request. A client either
 // sends it in smaller pieces, and then it is there, or fails and says why; no client may believe that it has pushed what
-// is not there. What each prints is in the log of the test, and in docs/http.md.
+// is not there. What each prints is in the log of the test, and in docs/operations.md.
 func TestBeyondTheLimit(t *testing.T) {
 	limit := bodyLimit(t)
 	if limit == 0 {
@@ -23,7 +23,7 @@ func TestBeyondTheLimit(t *testing.T) {
 	}
 	docker := dockerd(t)
 	clients := map[string]func(t *testing.T, e endpoint, name string, img image) error{
-		"crane": cranePush, "skopeo": skopeoPush, "oras": orasPush, "regctl": regctlPush, "podman": podmanPush,
+		"crane": cranePush, "skopeo": skopeoPush, "oras": orasPush, "regctl": regctlPush, "podman": podmanPush, "containerd": containerdPush,
 		"docker": func(t *testing.T, e endpoint, name string, img image) error {
 			return dockerPush(docker.in(t), e, name, img)
 		},

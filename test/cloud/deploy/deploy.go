@@ -66,6 +66,12 @@ type Judge interface {
 	Deployer() map[string]string
 }
 
+// Engines are the stand-ins themselves, for whoever looks at what was left there. They know [standin.AccessKey] alone.
+type Engines struct {
+	DynamoDB, Table string // URL, name
+	S3, Bucket      string
+}
+
 // Deployment is a stack that runs.
 type Deployment struct {
 	URL     string // of the HTTP API
@@ -76,6 +82,7 @@ type Deployment struct {
 	Meter   *Meter         // of the calls of the table
 	Table   *standin.Proxy // in front of the table
 	Objects *standin.Proxy // in front of the bucket
+	Engines Engines
 
 	stack     template.Stack
 	endpoints map[string]string // variables of every function

@@ -38,6 +38,7 @@ func (d *Deployment) startTable(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+	d.Engines.DynamoDB, d.Engines.Table = engine.URL, d.stack.Tables[0].Name
 	if d.Table, err = standin.StartProxy(engine.URL); err != nil {
 		return "", err
 	}
@@ -84,6 +85,7 @@ func (d *Deployment) startBucket(ctx context.Context) (string, error) {
 	if err := createBucket(ctx, engine.URL, bucket.Name); err != nil {
 		return "", err
 	}
+	d.Engines.S3, d.Engines.Bucket = engine.URL, bucket.Name
 	if d.Objects, err = standin.StartProxy(engine.URL); err != nil {
 		return "", err
 	}
