@@ -144,7 +144,7 @@ func (c *client) uploadDirect(e *event, repo, b int) {
 	err := c.direct.Push(c.t.Context(), oci.Repository(repos[repo]), direct.Blob{
 		Digest: digest.Digest(blobs[b].digest), Size: int64(len(blobs[b].content)), Content: bytes.NewReader(blobs[b].content)})
 	if err != nil {
-		c.t.Logf("%s: direct upload of b%d: %v", c.name, b, err)
+		c.t.Logf("%s: direct upload of b%d: %v; lately%s", c.name, b, err, c.h.lately(repo, b))
 		e.outcome = unknown
 	}
 }

@@ -5,6 +5,7 @@ package histories
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -125,4 +126,20 @@ func (h *history) over() {
 			e.end, e.answered = h.order(), h.clock()
 		}
 	}
+}
+
+// lately is what was done to a blob, and to what lists it, in the last seconds.
+func (h *history) lately(repo, b int) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var lines strings.Builder
+	for _, e := range h.events {
+		if h.order()-e.call > int64(10*time.Second) || e.repo != repo || e.verb == head || e.verb == list || e.verb == get || e.verb == untag {
+			continue
+		}
+		if e.blob == b || e.manifest != none && slices.Contains(manifests[e.manifest].lists, b) {
+			lines.WriteString("\n" + e.String())
+		}
+	}
+	return lines.String()
 }
