@@ -19,12 +19,13 @@ import (
 // When the session is gone the call looks for the blob: the reply of an earlier Finish may have been lost. Errors:
 // BlobUploadUnknown when there is neither.
 func (l *Ledger) Finish(ctx context.Context, s Session, d oci.Digest, size int64) error {
-	return l.FinishAside(ctx, s, Session{}, d, size)
+	_, err := l.finish(ctx, s, Session{}, d, size, func(*txn) (string, int64) { return s.Object, 0 }, whyLost)
+	return err
 }
 
 // FinishAside is Finish for an object that a session of its own names, since another request has named one in the row of the
 // upload that it is all of. It ends both. Where that upload is finished, so is this request; where it has other bytes than as it
-// was read, the object goes to a tombstone. A zero upload is none.
+// was read, the object goes to a tombstone.
 func (l *Ledger) FinishAside(ctx context.Context, s, upload Session, d oci.Digest, size int64) error {
 	_, err := l.finish(ctx, s, upload, d, size, func(*txn) (string, int64) { return s.Object, 0 }, whyLost)
 	return err

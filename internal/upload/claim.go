@@ -113,8 +113,11 @@ func (c *claim) again(ctx context.Context, err error) (bool, error) {
 
 // conclude makes the session's object, of which size, right and err are told, the blob d.
 func (c *claim) conclude(ctx context.Context, d oci.Digest, size int64, right bool, err error) (oci.Descriptor, error) {
-	if err == nil && right {
+	switch {
+	case err == nil && right && c.aside.Begun():
 		return descriptor(d, size), c.u.ledger.FinishAside(ctx, c.s, c.aside, d, size)
+	case err == nil && right:
+		return descriptor(d, size), c.u.ledger.Finish(ctx, c.s, d, size)
 	}
 	c.drop(ctx)
 	switch {

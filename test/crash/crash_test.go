@@ -24,7 +24,7 @@ type scenario struct {
 }
 
 func scenarios() []scenario {
-	return slices.Concat(blobScenarios(), pushScenarios(), deleteScenarios(), sweepScenarios(), readScenarios(), gatheredScenarios(), directScenarios())
+	return slices.Concat(blobScenarios(), pushScenarios(), deleteScenarios(), sweepScenarios(), readScenarios(), keeperScenarios(), gatheredScenarios(), directScenarios())
 }
 
 // TestCrashAtEveryCall takes each scenario, lets the process die before, in the middle of and after each store call, and

@@ -18,6 +18,7 @@ import (
 // silent are the operations that make no store call.
 var silent = map[string]bool{
 	"tare/internal/refcount.(*Ledger).InlineLimit":   true,
+	"tare/internal/refcount.(*Ledger).Keyring":       true,
 	"tare/internal/refcount.(*Ledger).Margins":       true,
 	"tare/internal/refcount.(*Ledger).NewObject":     true,
 	"tare/internal/upload.(*Uploads).TakesDirect":    true,

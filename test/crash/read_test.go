@@ -34,6 +34,7 @@ func readAll(ctx context.Context, p *process) error {
 		func() error { _, _, err := p.reg.Referrers(ctx, repo, d, "", ""); return err },
 		func() error { _, err := p.ledger.History(ctx, repo, "v1"); return err },
 		func() error { _, err := p.ledger.Size(ctx, repo); return err },
+		func() error { _, err := p.ledger.Overdue(ctx); return err },
 		func() error { return p.ledger.Waiting(ctx, func(refcount.Waiting) bool { return true }) },
 		func() error { _, err := p.ledger.ExplainTag(ctx, repo, "v1", none); return err },
 		func() error { _, err := p.ledger.Audit(ctx, p.scanner); return err },
