@@ -18,22 +18,14 @@ func main() {
 }
 
 func build(e *cloud.Environment, log *slog.Logger) (*door, error) {
-	c, err := cloud.Config(e)
-	if err != nil {
-		return nil, err
-	}
 	finalize := e.Name("TARE_FINALIZE", "_-:$", 1, 170) // a name or an ARN (Lambda API Reference, Invoke, 2026-11)
-	untagged, anonymousPull := e.Duration("TARE_UNTAGGED_AFTER"), e.Switch("TARE_ANONYMOUS_PULL")
-	stores, err := cloud.Open(c, e, clock.System{})
+	anonymousPull := e.Switch("TARE_ANONYMOUS_PULL")
+	b, err := cloud.Open(e, clock.System{}, e.Duration("TARE_UNTAGGED_AFTER"))
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := cloud.Ledger(stores, clock.System{}, untagged)
-	if err != nil {
-		return nil, err
-	}
-	function := cloud.NewFunction(c, finalize)
-	return assemble(stores, ledger, clock.System{}, log, settings{
+	function := cloud.NewFunction(b.Config, finalize)
+	return assemble(b.Stores, b.Ledger, clock.System{}, log, settings{
 		anonymousPull: anonymousPull,
 		settle: func(ctx context.Context, upload string) error {
 			return function.Invoke(ctx, cloud.Settlement{Tare: cloud.Settle, Upload: upload})

@@ -18,22 +18,14 @@ func main() {
 }
 
 func build(e *cloud.Environment, log *slog.Logger) (*door, error) {
-	c, err := cloud.Config(e)
+	self := e.Name("AWS_LAMBDA_FUNCTION_NAME", "_-", 1, 64)
+	b, err := cloud.Open(e, clock.System{}, 0) // it writes no manifests
 	if err != nil {
 		return nil, err
 	}
-	self := e.Text("AWS_LAMBDA_FUNCTION_NAME")
-	stores, err := cloud.Open(c, e, clock.System{})
+	uploads, err := upload.New(b.Ledger, b.Stores.Objects, b.Stores.Parts, clock.System{}, upload.Options{Direct: b.Stores.Direct})
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := cloud.Ledger(stores, clock.System{}, 0) // it writes no manifests
-	if err != nil {
-		return nil, err
-	}
-	uploads, err := upload.New(ledger, stores.Objects, stores.Parts, clock.System{}, upload.Options{Direct: stores.Direct})
-	if err != nil {
-		return nil, err
-	}
-	return &door{uploads: uploads, self: cloud.NewFunction(c, self), bucket: e.Text("TARE_BUCKET"), clock: clock.System{}, log: log}, nil
+	return &door{uploads: uploads, self: cloud.NewFunction(b.Config, self), bucket: b.Bucket, clock: clock.System{}, log: log}, nil
 }

@@ -17,18 +17,10 @@ func main() {
 }
 
 func build(e *cloud.Environment, log *slog.Logger) (*door, error) {
-	c, err := cloud.Config(e)
+	on := e.Switch("TARE_SWEEP")
+	b, err := cloud.Open(e, clock.System{}, e.Duration("TARE_UNTAGGED_AFTER"))
 	if err != nil {
 		return nil, err
 	}
-	untagged, on := e.Duration("TARE_UNTAGGED_AFTER"), e.Switch("TARE_SWEEP")
-	stores, err := cloud.Open(c, e, clock.System{})
-	if err != nil {
-		return nil, err
-	}
-	ledger, err := cloud.Ledger(stores, clock.System{}, untagged)
-	if err != nil {
-		return nil, err
-	}
-	return &door{ledger: ledger, clock: clock.System{}, log: log, on: on}, nil
+	return &door{ledger: b.Ledger, clock: clock.System{}, log: log, on: on}, nil
 }
