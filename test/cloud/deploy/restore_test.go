@@ -121,7 +121,8 @@ func (w *restored) start(parameters map[string]string) *Deployment {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	d, err := Start(w.t.Context(), stack, Options{Bootstraps: w.bootstraps, DynamoDB: w.dynamoDB, S3: w.s3, Data: w.data, Interval: time.Hour, Judge: w.judge, Log: w.log})
+	d, err := Start(w.t.Context(), stack, Options{Bootstraps: w.bootstraps, DynamoDB: w.dynamoDB, S3: w.s3, Data: w.data, Interval: time.Hour, Judge: w.judge, Log: w.log,
+		Retry: func(int, bool) time.Duration { return time.Millisecond }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
