@@ -180,9 +180,14 @@ soak: tare ## kill bin/tare under load, cut its power, fill and break its disk, 
 	$(GO) -C test/soak run . -tare $(CURDIR)/bin/tare $(SOAK)
 
 .PHONY: bench
-bench: tare $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries; BENCH='-short' for a look
+bench: tare $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries (and bench-cloud, the functions); BENCH='-short' for a look
 	$(GO) -C test/bench run . -tare $(CURDIR)/bin/tare -distribution $(RIVALS)/registry -olareg $(RIVALS)/olareg $(BENCH)
 	$(GO) test -run '^$$' -bench Collect -benchtime 21x -timeout 60m $(filter -short,$(BENCH)) ./test/sweep
+
+.PHONY: bench-cloud
+bench-cloud: cloud-parts lambda ## measure the cloud on this machine: cold starts, zips, small images, clients that contend; BENCH='-short -run small'
+	$(GO) -C test/cloud run ./bench -dynoxide $(DYNOXIDE) -versitygw $(VERSITYGW) -template $(CURDIR)/bin/cloud/template.json \
+	  -functions $(CURDIR)/bin/cloud -zips $(CURDIR)/bin/lambda $(BENCH)
 
 $(RIVALS)/registry: test/bench/rivals/distribution/go.mod
 	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/distribution install tool

@@ -39,6 +39,7 @@ func main() {
 type options struct {
 	template   string
 	bootstraps string
+	zips       string
 	dynoxide   string
 	versitygw  string
 	sections   string
@@ -51,6 +52,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.template, "template", "", "the expanded template, a JSON `file`")
 	flags.StringVar(&o.bootstraps, "functions", "", "the `folder` with api/bootstrap, finalize/bootstrap and gc/bootstrap")
+	flags.StringVar(&o.zips, "zips", "", "the `folder` with what is deployed of them, as zips")
 	flags.StringVar(&o.dynoxide, "dynoxide", os.Getenv("TARE_DYNOXIDE"), "the `program` that stands in for DynamoDB; TARE_DYNOXIDE")
 	flags.StringVar(&o.versitygw, "versitygw", os.Getenv("TARE_VERSITYGW"), "the `program` that stands in for S3; TARE_VERSITYGW")
 	flags.StringVar(&o.sections, "run", "", "only the sections whose name matches this `expression`")
@@ -82,6 +84,7 @@ type bench struct {
 	short   bool
 	results *results
 	api     string // name of the function
+	folder  string // of the zips
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -124,7 +127,7 @@ func one(ctx context.Context, o options, s section, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{out: out, short: o.short, results: &results{}}
+	b := &bench{out: out, short: o.short, results: &results{}, folder: o.zips}
 	settings := deploy.Options{
 		Bootstraps: o.bootstraps, DynamoDB: o.dynoxide, S3: o.versitygw, Data: folder, Interval: time.Hour,
 		Weather: events.Weather{Seed: 1}, Concurrency: 128, Observe: b.results.observe,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -60,6 +61,12 @@ func small(ctx context.Context, b *bench) error {
 	_, started := b.Lambda.Processes(b.api)
 	fmt.Fprintf(b.out, "%d images (a layer of 10 KiB) by %d clients: %.1f s, %.0f images/s; %d processes\n\n",
 		images, clients, took.Seconds(), float64(images)/took.Seconds(), started)
+	c := b.Meter.Counts()
+	fmt.Fprintf(b.out, "Calls of the table for each image:")
+	for _, operation := range slices.Sorted(maps.Keys(c.Calls)) {
+		fmt.Fprintf(b.out, " %s %.2f", operation, float64(c.Calls[operation])/float64(images))
+	}
+	fmt.Fprint(b.out, "\n\n")
 	b.table(times)
 	return err
 }
