@@ -107,6 +107,12 @@ func (j *Judge) authenticate(r *http.Request, service, payload string) (*actor, 
 	if !hmac.Equal([]byte(s.token), []byte(a.sessionID)) {
 		return a, s, &fault{"InvalidToken", "The provided token is malformed or otherwise invalid."}
 	}
+	// S3 refuses what it would obey and nobody signed.
+	for name := range r.Header {
+		if name = strings.ToLower(name); service == "s3" && strings.HasPrefix(name, "x-amz-") && !slices.Contains(s.headers, name) {
+			return a, s, &fault{"AccessDenied", "There were headers present in the request which were not signed: " + name}
+		}
+	}
 	now := j.config.Now()
 	if s.life > 0 && now.After(s.at.Add(s.life)) {
 		return a, s, &fault{"AccessDenied", "Request has expired"}

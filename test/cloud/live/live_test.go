@@ -58,6 +58,7 @@ type setting struct {
 	weather    events.Weather
 	parameters map[string]string
 	store      func(http.Handler) http.Handler // stands between the judge and the bucket
+	now        func() time.Time                // of the judge; nil: the system's
 }
 
 // judged is a judge with something behind it.
@@ -94,7 +95,7 @@ func start(t *testing.T, s setting) *cloud {
 	where := template.Setting{Account: deploy.Account, Region: standin.Region, Parameters: s.parameters}
 	stack, err := template.Read(file, where)
 	must(t, err)
-	j, err := judge.New(judge.Config{Stack: stack, Setting: where, AccessKey: standin.AccessKey, SecretKey: standin.SecretKey})
+	j, err := judge.New(judge.Config{Stack: stack, Setting: where, AccessKey: standin.AccessKey, SecretKey: standin.SecretKey, Now: s.now})
 	must(t, err)
 	must(t, j.Services())
 	c := &cloud{judge: j, log: new(log)}
