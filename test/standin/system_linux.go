@@ -12,8 +12,11 @@ import (
 	"syscall"
 )
 
-// dieWithParent makes a program end with the suite that started it, however that ends.
-func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// dieWithParent makes a program end with the suite that started it, however that ends, and not before it: an interrupt from
+// the terminal is the suite's.
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
 
 // listens tells whether the process itself has a socket that listens at an IPv4 address: proc(5) says which sockets
 // listen where, and which of them the process has open.

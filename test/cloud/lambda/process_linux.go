@@ -4,5 +4,8 @@ package lambda
 
 import "syscall"
 
-// attributes let a process die with the emulator, however that ends: a stopped process would stay for ever.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// attributes let a process die with the emulator, however that ends: a stopped process would stay for ever. An interrupt from
+// the terminal is the emulator's.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
