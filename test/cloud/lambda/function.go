@@ -23,6 +23,7 @@ type function struct {
 	settling int        // have answered, and have not asked for the next event
 	count    int        // all that have not ended
 	started  int
+	retired  int // how often the processes were retired
 	closed   bool
 	changed  chan struct{} // closed, and another, whenever the above changes
 	all      map[*process]struct{}
@@ -95,6 +96,7 @@ func (f *function) acquire() (p *process, cold bool, err error) {
 	f.count++
 	f.started++
 	p = newProcess(f, f.started)
+	p.since = f.retired
 	f.all[p] = struct{}{}
 	return p, true, nil
 }
@@ -120,7 +122,7 @@ func (f *function) settle(p *process, deadline time.Time) {
 		worn := f.service.options.Recycle > 0 && p.events >= f.service.options.Recycle
 		f.mu.Lock()
 		f.settling--
-		keep := asked && !worn && !f.closed
+		keep := asked && !worn && !f.closed && p.since == f.retired
 		if keep {
 			p.idleSince = time.Now()
 			f.idle = append(f.idle, p)
@@ -168,8 +170,10 @@ func (f *function) ended(p *process) {
 	f.service.give()
 }
 
+// retire ends the processes that wait, and has the others end when they have asked for their next event.
 func (f *function) retire() {
 	f.mu.Lock()
+	f.retired++
 	waiting := f.idle
 	f.idle = nil
 	f.mu.Unlock()

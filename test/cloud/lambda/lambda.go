@@ -216,6 +216,7 @@ func (s *Service) Processes(name string) (running, started int) {
 }
 
 // Retire ends the processes of a function that wait for an event, as a new deployment does, and returns when they are gone.
+// Those that have an event, or have just answered one, get no other.
 func (s *Service) Retire(name string) error {
 	f, err := s.find(name)
 	if err != nil {

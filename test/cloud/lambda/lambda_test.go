@@ -306,6 +306,19 @@ func TestRecycle(t *testing.T) {
 	}
 }
 
+// After it was retired, no process gets an event, however lately it has answered one.
+func TestRetire(t *testing.T) {
+	s := serve(t, Options{}, nil)
+	for n := range 20 {
+		if r := invoke(t, s, `{}`); r.Init == 0 {
+			t.Fatalf("event %d came to a process that was retired", n)
+		}
+		if err := s.Retire("f"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestIdleProcessesEnd(t *testing.T) {
 	s := serve(t, Options{Idle: time.Millisecond}, nil)
 	invoke(t, s, `{}`)

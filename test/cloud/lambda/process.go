@@ -29,6 +29,7 @@ const initLimit = 10 * time.Second
 type process struct {
 	function *function
 	number   int
+	since    int // how often the processes of the function had been retired when it was made
 	cmd      *exec.Cmd
 	server   *http.Server
 	asks     chan struct{}    // the process asks for an event
