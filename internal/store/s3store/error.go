@@ -78,10 +78,16 @@ func (c *call) fail(ctx context.Context, err error) error {
 		return invalid(c.op, c.key, m.cause) // S3 keeps nothing of a body that had no end
 	}
 	outcome := c.outcome(err)
-	if c.lost && !errors.Is(outcome, store.ErrNotFound) {
+	if c.lost && !errors.Is(outcome, store.ErrNotFound) && !c.refusesParts(outcome) {
 		outcome = store.ErrUnknownOutcome
 	}
 	return &store.Error{Op: c.op, Key: c.key, Outcome: outcome, Cause: explain(err)}
+}
+
+// refusesParts tells that S3 has looked at the parts of an upload and found them wrong. It does that only while the upload is
+// there, which it is not once an earlier attempt has made the object.
+func (c *call) refusesParts(outcome error) bool {
+	return c.op == opComplete && errors.Is(outcome, store.ErrInvalid)
 }
 
 // outcome is the one place where S3's errors get their meaning ("Error responses", API Reference, 2026-11).

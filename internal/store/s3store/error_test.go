@@ -102,13 +102,16 @@ func TestAccessDeniedIsNotAbsence(t *testing.T) {
 func TestAbsence(t *testing.T) {
 	wantCalls(t, "NoSuchKey", []string{"open", "range"}, store.ErrNotFound, 1, refuse(404, "NoSuchKey"))
 	wantCalls(t, "a status 404", []string{"stat", "sum"}, store.ErrNotFound, 1, status(404, ""))
+	wantCalls(t, "NoSuchKey, cut off once", []string{"open", "range"}, store.ErrNotFound, 2, cutOff(404, "NoSuchKey"), refuse(404, "NoSuchKey"))
 	wantCalls(t, "NoSuchUpload", []string{"part", "complete", "parts"}, store.ErrNotFound, 1, refuse(404, "NoSuchUpload"))
 	wantCalls(t, "NoSuchUpload", []string{"abort"}, nil, 1, refuse(404, "NoSuchUpload"))
 	wantCalls(t, "NoSuchKey", []string{"delete"}, nil, 1, refuse(404, "NoSuchKey"))
 }
 
+// present lists the parts of an upload that is there.
+var present = status(200, "<ListPartsResult></ListPartsResult>")
+
 func TestWhatTheCallerDidWrong(t *testing.T) {
-	present := status(200, "<ListPartsResult></ListPartsResult>")
 	for name, code := range map[string]int{
 		"InvalidPart": 400, "InvalidPartOrder": 400, "EntityTooSmall": 400, "BadDigest": 400, "InvalidRequest": 400, "MalformedXML": 400,
 	} {
@@ -152,6 +155,8 @@ func TestAnEarlierAttemptMayHaveHappened(t *testing.T) {
 		for _, last := range []answer{refuse(503, "SlowDown"), refuse(403, "AccessDenied"), refuse(409, "OperationAborted"), refuse(400, "InvalidRequest")} {
 			wantCalls(t, name+" and a refusal", []string{"put", "delete", "part", "begin", "abort"}, store.ErrUnknownOutcome, 0, lost, last)
 		}
+		// S3 looks at parts only while the upload is there, which it is not when an object was made of it.
+		wantCalls(t, name+" and parts that are wrong", []string{"complete"}, store.ErrInvalid, 0, lost, refuse(400, "InvalidPart"), present)
 		wantCalls(t, name+" and no upload", []string{"complete"}, store.ErrNotFound, 2, lost, refuse(404, "NoSuchUpload"))
 		wantCalls(t, name+" and success", []string{"put"}, nil, 2, lost, took)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -24,8 +23,8 @@ var now = time.Date(2026, 11, 21, 12, 0, 0, 500, time.UTC)
 // secrets are the credentials of the documentation of AWS.
 var secrets = credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "")
 
-// attempts is how many the client makes in these tests, without pauses.
-const attempts = 3
+// attempts is how many a call makes.
+const attempts = 4
 
 func openAt(url string, provider aws.CredentialsProvider) *s3store.Store {
 	client := s3.New(s3.Options{
@@ -37,10 +36,7 @@ func openAt(url string, provider aws.CredentialsProvider) *s3store.Store {
 	})
 	return s3store.New(client, "bucket", s3store.Options{
 		Clock: clock.NewManual(now),
-		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts = attempts
-			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
-		}),
+		Pause: func(int) time.Duration { return 0 },
 	})
 }
 
@@ -93,6 +89,15 @@ func refuse(code int, name string) answer {
 
 // hangUp ends the connection without an answer.
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// cutOff answers with an error and ends the connection before its end.
+func cutOff(code int, name string) answer {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		refuse(code, name)(w, r)
+		panic(http.ErrAbortHandler)
+	}
+}
 
 // took answers that a body was taken, with the checksum that it came with.
 func took(w http.ResponseWriter, r *http.Request) {

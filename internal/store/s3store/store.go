@@ -12,6 +12,8 @@
 package s3store
 
 import (
+	"errors"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -42,9 +44,13 @@ type Options struct {
 	// Clock tells the time at which requests are signed for others; nil is the machine's.
 	Clock clock.Clock
 
-	// Retryer decides about calls that failed; nil makes up to 4 attempts, with random pauses of at most a second.
-	Retryer aws.Retryer
+	// Pause is for how long to wait after the nth attempt of a call, counted from 1; nil waits for a random time of up to
+	// a second.
+	Pause func(attempt int) time.Duration
 }
+
+// maxAttempts is how often a call is made that S3 or the network fails, where it can be repeated.
+const maxAttempts = 4
 
 // New returns a store on a bucket that exists. It makes no call. Region, endpoint and credentials are the client's; whether
 // and when calls are repeated, and what is checked of bytes, is the store's.
@@ -52,18 +58,29 @@ func New(client *s3.Client, bucket string, opts Options) *Store {
 	if opts.Clock == nil {
 		opts.Clock = clock.System{}
 	}
-	if opts.Retryer == nil {
-		opts.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts = 4
-			o.MaxBackoff = time.Second
-		})
-	}
 	own := s3.New(client.Options(), func(o *s3.Options) {
-		o.Retryer = opts.Retryer
+		o.Retryer = retryer(opts.Pause)
 		// Every body has its SHA-256 from us. The SDK would add a CRC-32, and ask for checksums in URLs that it signs.
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	return &Store{client: own, bucket: &bucket, clock: opts.Clock}
+}
+
+// retryer is the SDK's, which also repeats what was answered and cut off.
+func retryer(pause func(attempt int) time.Duration) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = maxAttempts
+		o.MaxBackoff = time.Second
+		if pause != nil {
+			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return pause(attempt), nil })
+		}
+		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return aws.TrueTernary
+			}
+			return aws.UnknownTernary
+		}))
+	})
 }
