@@ -104,10 +104,13 @@ func (u *Uploads) judge(ctx context.Context, x refcount.Direct) (verdict, error)
 	return finished, u.ledger.FinishDirect(ctx, x)
 }
 
-// A store that is putting an object together for another request may know neither its parts nor the object for a moment.
+// A store that is putting an object together for another request may know neither its parts nor the object for a moment, or for
+// minutes where it is large (S3 API Reference, CompleteMultipartUpload, 2026-11), even when that request was given up long ago.
+// So nobody is told that the bytes are gone: they are after a restore, too, but that is a day on which clients begin again.
 const (
 	joinTries = 5
 	joinPause = 300 * time.Millisecond
+	joinLater = 5 * time.Second
 )
 
 // join makes the object of an upload from its parts, which are all there and have the size that they must have. An object that
@@ -127,7 +130,8 @@ func (u *Uploads) join(ctx context.Context, t directTicket, x refcount.Direct) e
 			}
 		}
 	}
-	return unknown(nil)
+	return &oci.Error{Code: oci.Unavailable, RetryAfter: joinLater,
+		Message: "the store knows neither the parts nor the object, as while it puts them together: complete the upload again; where that goes on for ten minutes, they are lost"}
 }
 
 func (u *Uploads) joinOnce(ctx context.Context, x refcount.Direct) error {

@@ -148,7 +148,7 @@ func (j *joining) Stat(ctx context.Context, key string) (store.ObjectInfo, error
 
 // Of two requests that complete an upload at once, none is told that its bytes are gone.
 func TestCompleteWhileTheStoreCompletes(t *testing.T) {
-	for unknown, code := range map[int]oci.Code{0: "", 1: "", 3: "", 100: oci.BlobUploadUnknown} {
+	for unknown, code := range map[int]oci.Code{0: "", 1: "", 3: "", 100: oci.Unavailable} {
 		w := newDirect(t, true)
 		content := pattern(1, 3*minPart)
 		d := digest.FromString(content)
@@ -189,7 +189,7 @@ func TestDirectWithoutItsBytes(t *testing.T) {
 	w.must(w.store.Abort(t.Context(), x.Object, x.Multipart))
 	w.must(w.store.Delete(t.Context(), w.object(verified.ID)))
 	_, err = w.complete(open.ID)
-	w.mustBe(err, oci.BlobUploadUnknown)
+	w.mustBe(err, oci.Unavailable)
 	w.settleNow(verified.ID)
 	_, err = w.complete(verified.ID)
 	w.mustBe(err, oci.DigestInvalid)
