@@ -86,7 +86,7 @@ func openBuckets(s *standin.Server, url string, opts s3store.Options) func(testi
 }
 
 // insistent repeats deletes: versitygw, unlike S3, fails some of those of a key that is being put. They are repeated by a
-// client of their own, which takes its time, and past what stands before the engine: the SDK grants a client so many retries.
+// client of their own, which takes its time, and past what stands before the engine.
 type insistent struct {
 	store.Objects
 	patient *s3store.Store

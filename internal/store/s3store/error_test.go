@@ -149,6 +149,19 @@ func TestWhatMayHaveHappened(t *testing.T) {
 	wantCalls(t, "a 200 without an id", []string{"begin"}, store.ErrUnknownOutcome, 0, status(200, "<InitiateMultipartUploadResult/>"))
 }
 
+// How often a call is made does not depend on the calls before it.
+func TestRetriesAreEachCalls(t *testing.T) {
+	s, e := open(t, refuse(503, "SlowDown"))
+	for range 200 {
+		if err := s.Delete(t.Context(), "k"); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	if got := e.count(); got != 200*attempts {
+		t.Errorf("%d requests", got)
+	}
+}
+
 // What the last attempt says is not all that may have happened.
 func TestAnEarlierAttemptMayHaveHappened(t *testing.T) {
 	for name, lost := range map[string]answer{"a lost connection": hangUp, "InternalError": refuse(500, "InternalError")} {

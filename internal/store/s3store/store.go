@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -72,6 +73,7 @@ func New(client *s3.Client, bucket string, opts Options) *Store {
 func retryer(pause func(attempt int) time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
+		o.RateLimiter = ratelimit.None // its quota is shared by all calls, and a retry that finds nothing does not give its share back
 		o.MaxBackoff = time.Second
 		if pause != nil {
 			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return pause(attempt), nil })
