@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"tare/internal/store/memstore"
 )
 
 const (
@@ -102,8 +104,13 @@ func many() []string {
 // has as much of something else, and nobody has that.
 func twins(t *testing.T, sparse bool) (there, nowhere *world, k known) {
 	t.Helper()
+	return twinsOn(t, sparse, memstore.Options{})
+}
+
+func twinsOn(t *testing.T, sparse bool, kind memstore.Options) (there, nowhere *world, k known) {
+	t.Helper()
 	make := func(of string) (*world, known) {
-		w := newWorld(t, sparse)
+		w := newWorldOn(t, sparse, kind)
 		w.open(mine) // makes the secret that signs ids
 		w.fill(mine, mine, "v1")
 		for i := range manyLayers {

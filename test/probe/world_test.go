@@ -29,6 +29,7 @@ import (
 	"tare/internal/ocihttp"
 	"tare/internal/refcount"
 	"tare/internal/registry"
+	"tare/internal/store"
 	"tare/internal/store/faultstore"
 	"tare/internal/store/memstore"
 	"tare/internal/upload"
@@ -67,8 +68,14 @@ type world struct {
 
 func newWorld(t *testing.T, sparse bool) *world {
 	t.Helper()
+	return newWorldOn(t, sparse, memstore.Options{})
+}
+
+// newWorldOn is newWorld on a store of another kind. One whose parts have a least size takes requests of clients.
+func newWorldOn(t *testing.T, sparse bool, kind memstore.Options) *world {
+	t.Helper()
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	w := &world{t: t, store: memstore.New(clk, memstore.Options{}), clock: clk, file: filepath.Join(t.TempDir(), "htpasswd"), sparse: sparse}
+	w := &world{t: t, store: memstore.New(clk, kind), clock: clk, file: filepath.Join(t.TempDir(), "htpasswd"), sparse: sparse}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	w.must(err)
 	w.must(os.WriteFile(w.file, fmt.Appendf(nil, "%s:%s\n%s:%s\n", writer, hash, reader, hash), 0o600))
@@ -96,7 +103,11 @@ func (w *world) boot(seed uint64, plan faultstore.Plan) {
 		NewToken: func() string { return fmt.Sprintf("%013x%013x", src.Uint64()>>12, src.Uint64()>>12) },
 	})
 	w.must(err)
-	uploads, err := upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, upload.Options{})
+	var direct store.Direct
+	if w.store.MinPart() > 0 {
+		direct = w.Direct(w.store.Direct("http://store", w.clock))
+	}
+	uploads, err := upload.New(w.ledger, stores.Objects, stores.Parts, w.clock, upload.Options{Direct: direct})
 	w.must(err)
 	keys := w.ledger.Keyring("token")
 	_, err = keys.Key(w.t.Context())
@@ -104,7 +115,7 @@ func (w *world) boot(seed uint64, plan faultstore.Plan) {
 	w.guard, err = auth.New(auth.Options{Htpasswd: w.file, ReadOnly: []string{reader}, AnonymousPull: true, TokenKeys: keys,
 		Clock: w.clock, Log: slog.New(slog.DiscardHandler)})
 	w.must(err)
-	reg := registry.New(w.ledger, uploads, stores.Objects, registry.Options{SparseIndexes: w.sparse})
+	reg := registry.New(w.ledger, uploads, stores.Objects, registry.Options{SparseIndexes: w.sparse, Direct: direct})
 	w.http = w.door(reg, w.guard)
 	w.blind = w.door(reg, blindfold{w.guard})
 }
