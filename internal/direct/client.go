@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,24 +27,30 @@ import (
 
 // Options are how a [Client] behaves. The zero value is good.
 type Options struct {
-	// Registry sends requests to the registry, Store those that it signed to the store. Nil: clients of their own, on the
-	// default transport. Neither is to follow redirects on its own.
+	// Registry sends requests to the registry, Store those that it signed to the store. Nil: clients of their own, on transports
+	// that wait for an answer for a minute, and keep the connections of Parallel parts. Neither is to follow redirects on its own.
 	Registry, Store *http.Client
 
-	// Authorize adds credentials to a request to the registry; the store gets none. Nil: there are none.
+	// Authorize adds credentials to a request to the registry, to each anew: a large push outlives a token. Its error ends the
+	// call. The store gets no credentials. Nil: there are none.
 	Authorize func(*http.Request) error
 
 	Clock clock.Clock // nil: the system's
 
-	// Parallel is how many parts are on their way at once; 0: 8.
+	// Parallel is how many parts of a push are on their way at once, each on a connection of its own; 0: 8. As many more are
+	// hashed meanwhile. Pushes at the same time do not share it. A store gives one connection 40 to 90 MB/s, so it is the
+	// client's line or its processors that decide how many are worth it; memory does not, at 64 KiB each.
 	Parallel int
 	// PartsFrom is from how many bytes on a blob comes in parts, PartSize how large these shall be; 0: 64 MiB, and what the
-	// registry likes. In parts a blob comes faster, and is read once more by the registry.
+	// registry likes. In parts a blob comes faster, and is read once more by the registry. A part that fails is sent again
+	// from its beginning, and one that was on its way when a push ended is not there when it is resumed.
 	PartsFrom, PartSize int64
 	// Whole is up to how many bytes a blob goes to the registry itself, in one request; 0: 32 KiB. Empty ones always do.
 	Whole int64
 
-	// Tries is how often a request is sent that fails for no fault of its own; 0: 6.
+	// Tries is how often a request is sent that fails for no fault of its own; 0: 6. The pauses between them are random, of
+	// 125 to 250 ms after the first and twice as long after each other one, up to 8 s, or what the registry asks for and as
+	// much more. A request that is slower than 64 KiB/s and a minute has failed.
 	Tries int
 }
 
@@ -66,20 +73,35 @@ func New(base string, o Options) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		return nil, fmt.Errorf("direct: %q is not the address of a registry", base)
 	}
+	o.Parallel = orElse(o.Parallel, defaultParallel)
 	if o.Registry == nil {
-		o.Registry = &http.Client{CheckRedirect: stay}
+		o.Registry = &http.Client{CheckRedirect: stay, Transport: transport(o.Parallel)}
 	}
 	if o.Store == nil {
-		o.Store = &http.Client{CheckRedirect: stay}
+		o.Store = &http.Client{CheckRedirect: stay, Transport: transport(o.Parallel)}
 	}
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
-	o.Parallel = orElse(o.Parallel, defaultParallel)
 	o.Tries = orElse(o.Tries, defaultTries)
 	o.PartsFrom = orElse(o.PartsFrom, defaultPartsFrom)
 	o.Whole = orElse(o.Whole, defaultWhole)
 	return &Client{base: u.Scheme + "://" + u.Host, opts: o}, nil
+}
+
+// answerWithin is how long the default transports wait for an answer when all is sent. The registry takes up to 30 s.
+const answerWithin = time.Minute
+
+// transport is the default one, which keeps more connections, and waits for no answer for ever.
+func transport(connections int) http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport // the program's own
+	}
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = connections
+	t.ResponseHeaderTimeout = answerWithin
+	return t
 }
 
 func orElse[T int | int64](n, other T) T {
@@ -105,19 +127,19 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		}
 	}
 	return c.patiently(ctx, func() (again bool, after time.Duration, err error) {
-		answer, err := c.ask(ctx, method, path, bytes.NewReader(body), int64(len(body)), "application/json")
+		answer, again, err := c.ask(ctx, method, path, bytes.NewReader(body), int64(len(body)), "application/json")
 		if err != nil {
-			return true, 0, err
+			return again, 0, err
 		}
 		return c.read(answer, out)
 	})
 }
 
-// ask sends one request to the registry.
-func (c *Client) ask(ctx context.Context, method, path string, body io.Reader, size int64, mediaType string) (*http.Response, error) {
+// ask sends one request to the registry. again tells that another one could succeed.
+func (c *Client) ask(ctx context.Context, method, path string, body io.Reader, size int64, mediaType string) (resp *http.Response, again bool, err error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	r.ContentLength = size
 	if size > 0 {
@@ -127,11 +149,11 @@ func (c *Client) ask(ctx context.Context, method, path string, body io.Reader, s
 	}
 	if c.opts.Authorize != nil {
 		if err := c.opts.Authorize(r); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	resp, err := c.opts.Registry.Do(r)
-	return resp, withoutURL("the registry", err)
+	resp, err = c.opts.Registry.Do(r)
+	return resp, true, withoutURL("the registry", err)
 }
 
 // read takes an answer apart.
@@ -190,17 +212,28 @@ func withoutURL(who string, err error) error {
 	return fmt.Errorf("direct: %s: %w", who, err)
 }
 
-// patiently repeats an attempt, later each time, while it says that another could succeed.
+// The least and the most of what a pause between attempts is drawn from.
+const (
+	firstPause = 250 * time.Millisecond
+	mostPause  = 8 * time.Second
+)
+
+// patiently repeats an attempt, later each time, while it says that another could succeed. Clients that failed together do not
+// come back together.
 func (c *Client) patiently(ctx context.Context, attempt func() (again bool, after time.Duration, err error)) error {
-	wait := 250 * time.Millisecond
+	wait := firstPause
 	for try := 1; ; try++ {
 		again, after, err := attempt()
-		if err == nil || !again || try == c.opts.Tries || ctx.Err() != nil {
+		if err == nil || !again || try >= c.opts.Tries || ctx.Err() != nil {
 			return err
 		}
-		if err := c.opts.Clock.Pause(ctx, max(wait, after)); err != nil {
+		pause := wait/2 + rand.N(wait/2)
+		if after > 0 {
+			pause += after
+		}
+		if err := c.opts.Clock.Pause(ctx, pause); err != nil {
 			return err
 		}
-		wait = min(2*wait, 8*time.Second)
+		wait = min(2*wait, mostPause)
 	}
 }

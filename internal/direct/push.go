@@ -33,11 +33,25 @@ type Blob struct {
 	Progress func(sent int64)
 }
 
-// Push brings a blob to a repository, unless it is there, and returns when it can be pulled. What it sent before it failed, or
-// ctx ended, can be resumed for as long as the registry keeps uploads. Errors: DIGEST_INVALID where the content is another.
+// Push brings a blob to a repository, unless it is there, and returns when it can be pulled. Errors: DIGEST_INVALID where the
+// content is another, as the store tells of a part that is not what was hashed, and the registry of the whole.
+//
+// When it returns, nothing of it is at work and the content is not read any more. What it sent before it failed, or ctx ended,
+// can be resumed for as long as the registry keeps uploads, in another process as well: see [Blob.Resume].
 func (c *Client) Push(ctx context.Context, repo oci.Repository, b Blob) error {
 	p := &push{c: c, repo: repo, blob: b}
-	if b.Size <= 0 || b.Size <= c.opts.Whole {
+	if err := p.run(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	left := p.blob.Size - p.sent
+	p.mu.Unlock()
+	p.advance(left)
+	return nil
+}
+
+func (p *push) run(ctx context.Context) error {
+	if p.blob.Size <= 0 || p.blob.Size <= p.c.opts.Whole {
 		return p.whole(ctx)
 	}
 	if err := p.open(ctx); err != nil {
@@ -45,7 +59,7 @@ func (c *Client) Push(ctx context.Context, repo oci.Repository, b Blob) error {
 	}
 	for round := 1; ; round++ {
 		if p.up.State == oci.DirectOpened {
-			if err := p.send(ctx); err != nil {
+			if err := p.send(ctx); err != nil && !errors.Is(err, errNoUpload) {
 				return err
 			}
 		}
@@ -97,17 +111,29 @@ func (p *push) content(offset, size int64) *io.SectionReader {
 // whole sends a small blob to the registry itself.
 func (p *push) whole(ctx context.Context) error {
 	to := "/v2/" + string(p.repo) + "/blobs/uploads/?digest=" + url.QueryEscape(string(p.blob.Digest))
-	err := p.c.patiently(ctx, func() (bool, time.Duration, error) {
-		resp, err := p.c.ask(ctx, http.MethodPost, to, p.content(0, p.blob.Size), p.blob.Size, "application/octet-stream")
-		if err != nil {
-			return true, 0, err
+	return p.c.patiently(ctx, func() (bool, time.Duration, error) {
+		content := p.read(0, p.blob.Size)
+		resp, again, err := p.c.ask(ctx, http.MethodPost, to, content, p.blob.Size, "application/octet-stream")
+		if fault := content.end(err != nil); fault != nil {
+			return false, 0, errors.Join(fault, closed(resp))
 		}
-		return p.c.read(resp, nil)
+		if err != nil {
+			return again, 0, err
+		}
+		again, after, err := p.c.read(resp, nil)
+		if err != nil {
+			p.restart()
+		}
+		return again, after, err
 	})
-	if err == nil {
-		p.advance(p.blob.Size)
+}
+
+// closed lets go of an answer that nobody wants, if there is one.
+func closed(resp *http.Response) error {
+	if resp == nil {
+		return nil
 	}
-	return err
+	return resp.Body.Close()
 }
 
 // open finds out how far the upload is, or opens one.
@@ -156,11 +182,13 @@ func (p *push) put(ctx context.Context, r *request, offset, size int64, again fu
 			}
 			r = &signed
 		}
-		counted := &counter{r: p.content(offset, size), p: p}
-		repeat, err := p.c.store(ctx, *r, counted, size)
+		content := p.read(offset, size)
+		repeat, err := p.c.store(ctx, *r, content, size)
+		if fault := content.end(err != nil); fault != nil {
+			return false, 0, fault
+		}
 		if err != nil {
-			p.advance(-counted.take())
-			r = nil
+			r = nil // it may have ended
 		}
 		return repeat, 0, err
 	})
@@ -168,6 +196,8 @@ func (p *push) put(ctx context.Context, r *request, offset, size int64, again fu
 
 // store sends one request to the store. again tells that another one could succeed.
 func (c *Client) store(ctx context.Context, signed request, body io.Reader, size int64) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin+time.Duration(size/slowest)*time.Second)
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, signed.Method, signed.URL, io.NopCloser(body))
 	if err != nil {
 		return false, errors.New("direct: the registry signed no request that can be sent")
@@ -190,12 +220,17 @@ func (c *Client) store(ctx context.Context, signed request, body io.Reader, size
 	case "BadDigest", "XAmzContentChecksumMismatch":
 		return false, &oci.Error{Code: oci.DigestInvalid, Message: "what was sent is not what was announced: does the content change?"}
 	case "NoSuchUpload":
-		again = false
-	default:
-		again = true // 403 is what a URL that has ended is answered: another one may do
+		return false, errNoUpload
 	}
-	return again, fmt.Errorf("direct: the store answers %d %s", resp.StatusCode, code)
+	return true, fmt.Errorf("direct: the store answers %d %s", resp.StatusCode, code) // another URL may do where 403 says that this one has ended
 }
+
+// slowest is how many bytes a second have to go to the store.
+const slowest = 64 << 10
+
+// errNoUpload is the store's word that the parts were put together, for another client of the same upload, or given up. The
+// registry knows which.
+var errNoUpload = errors.New("direct: the store does not know the upload any more")
 
 // storeCode finds the code in an error of the store, which is XML on S3; "" where there is none.
 func storeCode(said string) string {
@@ -207,51 +242,68 @@ func storeCode(said string) string {
 	return code
 }
 
-// counter counts what is read of a body, until it is taken back.
-type counter struct {
-	r io.Reader
-	p *push
+// body is the content of one attempt, and counts what is read of it.
+type body struct {
+	p    *push
+	size int64
 
-	mu    sync.Mutex // guards n and taken: a transport may still read a body when its request has failed
+	mu    sync.Mutex // guards what follows: a transport may still read a body when its request has failed
+	r     io.Reader
 	n     int64
-	taken bool
+	ended bool
+	fault error // of the content
 }
 
-func (c *counter) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.taken {
-		c.n += int64(n)
-		c.p.advance(int64(n))
+func (p *push) read(offset, size int64) *body {
+	return &body{p: p, size: size, r: p.content(offset, size)}
+}
+
+var errEnded = errors.New("the request has ended")
+
+func (b *body) Read(into []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return 0, errEnded
+	}
+	n, err := b.r.Read(into)
+	b.n += int64(n)
+	b.p.advance(int64(n))
+	if errors.Is(err, io.EOF) && b.n < b.size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.fault = fmt.Errorf("direct: the content: %w", err)
+		err = b.fault
 	}
 	return n, err
 }
 
-// take ends the counting, and returns the count.
-func (c *counter) take() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.taken = true
-	return c.n
+// end ends the reading, so that nothing is read from now on, and takes back what was counted where it was in vain. It returns
+// what was wrong with the content, if that was.
+func (b *body) end(inVain bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	if inVain {
+		b.p.advance(-b.n)
+	}
+	return b.fault
 }
 
 // complete says that all is there, and waits until that is verified.
 func (p *push) complete(ctx context.Context) error {
-	if p.up.State == oci.DirectDone {
-		p.mu.Lock()
-		left := p.blob.Size - p.sent
-		p.mu.Unlock()
-		p.advance(left)
-		return nil
-	}
 	method, to := http.MethodPost, "uploads/"+p.up.ID+"/complete?wait="+waitSeconds
-	for {
+	for try := 1; p.up.State != oci.DirectDone; {
 		var now state
-		if err := p.c.call(ctx, method, path(p.repo, to), nil, &now); err != nil {
+		err := p.c.call(ctx, method, path(p.repo, to), nil, &now)
+		switch {
+		case oci.CodeOf(err) == oci.Unavailable && ctx.Err() == nil && try < completeTries:
+			try++ // a store can take minutes to put parts together
+			continue
+		case err != nil:
 			return err
-		}
-		if now.State == oci.DirectDone {
+		case now.State == oci.DirectDone:
 			return nil
 		}
 		method, to = http.MethodGet, "uploads/"+p.up.ID+"?wait="+waitSeconds
@@ -259,7 +311,12 @@ func (p *push) complete(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
+
+// completeTries is how often Tries are made to complete an upload while the registry says that it cannot be yet: for about ten
+// minutes.
+const completeTries = 12
 
 // waitSeconds is how long the registry may wait with its answer.
 const waitSeconds = "20"
