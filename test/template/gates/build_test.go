@@ -18,15 +18,19 @@ const root = "../../.."
 
 var doors = []string{"api", "finalize", "gc"}
 
-// The same source gives the same zips, in whatever folder it lies.
-func TestBuildIsReproducible(t *testing.T) {
+// The functions are built once here, in a release, and by each other way that there is.
+func TestBuild(t *testing.T) {
+	command(t, root, nil, "make", "release")
+	t.Run("is reproducible", buildElsewhere)
+	t.Run("is sam's", buildBySAM)
+	t.Run("is deployed", deployRelease)
+}
+
+// buildElsewhere: the same source gives the same zips, in whatever folder it lies.
+func buildElsewhere(t *testing.T) {
 	elsewhere := t.TempDir()
 	for _, name := range []string{"Makefile", "go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(elsewhere, name), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(elsewhere, name), content(t, filepath.Join(root, name)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -35,7 +39,6 @@ func TestBuildIsReproducible(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	command(t, root, nil, "make", "lambda")
 	command(t, elsewhere, nil, "make", "lambda")
 	for _, door := range doors {
 		zip := filepath.Join("bin", "lambda", door+".zip")
@@ -49,12 +52,11 @@ func TestBuildIsReproducible(t *testing.T) {
 	}
 }
 
-// sam builds from the source without a network, what make builds.
-func TestSAMBuilds(t *testing.T) {
+// buildBySAM: sam builds from the source without a network, what make builds.
+func buildBySAM(t *testing.T) {
 	out := t.TempDir()
 	offline := []string{"GOPROXY=off", "HTTP_PROXY=http://127.0.0.1:9", "HTTPS_PROXY=http://127.0.0.1:9"}
 	command(t, root, offline, filepath.Join(tools(t), "sam"), "build", "--region", "eu-west-1", "--build-dir", out, "--cache-dir", t.TempDir())
-	command(t, root, nil, "make", "lambda")
 	for id, door := range map[string]string{"Api": "api", "Finalize": "finalize", "Gc": "gc"} {
 		bootstrap := filepath.Join(out, id, "bootstrap")
 		file, err := elf.Open(bootstrap)
