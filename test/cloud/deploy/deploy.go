@@ -68,7 +68,7 @@ type Judge interface {
 
 // Engines are the stand-ins themselves, for whoever looks at what was left there. They know [standin.AccessKey] alone.
 type Engines struct {
-	DynamoDB, Table string // URL, name
+	DynamoDB, Table string // URL, name; "": the stack has adopted a table
 	S3, Bucket      string
 }
 

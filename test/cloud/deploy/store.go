@@ -37,8 +37,9 @@ func (d *Deployment) startTable(ctx context.Context) (string, error) {
 		if err := createTable(ctx, engine.URL, table.Definition); err != nil {
 			return "", err
 		}
+		d.Engines.Table = table.Name
 	}
-	d.Engines.DynamoDB, d.Engines.Table = engine.URL, d.stack.Tables[0].Name
+	d.Engines.DynamoDB = engine.URL
 	if d.Table, err = standin.StartProxy(engine.URL); err != nil {
 		return "", err
 	}
