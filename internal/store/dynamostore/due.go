@@ -37,7 +37,7 @@ func (s *Store) Due(ctx context.Context, shard int, until int64, after store.Due
 				TableName: aws.String(s.table), IndexName: aws.String(indexName), KeyConditionExpression: aws.String(condition),
 				ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
 				Limit: aws.Int32(int32(limit - len(keys))), ExclusiveStartKey: start,
-			}, once)
+			}, whole)
 		})
 		if err != nil {
 			return nil, err

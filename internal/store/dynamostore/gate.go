@@ -50,6 +50,43 @@ func (g *gate) through(o *dynamodb.Options) {
 // once makes the SDK send a request a single time.
 func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
+// whole sends a read, once, from memory. The SDK closes the body of a request as soon as it has an answer, and what it closes
+// then fails a last Read with io.EOF where it may not (smithy-go 1.28, safeWriteToReadCloser): a connection that was about
+// to look whether the body is at its end breaks off, and the answer with it.
+func whole(o *dynamodb.Options) {
+	once(o)
+	o.HTTPClient = memory{o.HTTPClient}
+}
+
+// memory sends requests whose bodies nobody closes.
+type memory struct{ next dynamodb.HTTPClient }
+
+// Do implements [dynamodb.HTTPClient].
+func (m memory) Do(r *http.Request) (*http.Response, error) {
+	data, err := take(r)
+	if err != nil {
+		return nil, err
+	}
+	give(r, func() io.Reader { return bytes.NewReader(data) })
+	return m.next.Do(r)
+}
+
+// take reads the body of a request to its end.
+func take(r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	data, err := io.ReadAll(r.Body)
+	return data, errors.Join(err, r.Body.Close())
+}
+
+// give gives a request a body that can be given again: a connection that turns out dead before anything is written costs
+// nothing then.
+func give(r *http.Request, body func() io.Reader) {
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body()), nil }
+	r.Body = io.NopCloser(body())
+}
+
 // shut closes the gate and tells whether it was in time: then the request has not happened and will not.
 func (g *gate) shut() bool {
 	return g.state.CompareAndSwap(gateOpen, gateShut) || g.state.Load() != gatePassed
@@ -57,19 +94,13 @@ func (g *gate) shut() bool {
 
 func (g *gate) late() bool { return g.state.Load() == gateLate }
 
-// Do implements [dynamodb.HTTPClient]. The body can be given again: a connection that turns out dead before anything is
-// written costs nothing then.
+// Do implements [dynamodb.HTTPClient].
 func (g *gate) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		data, err := io.ReadAll(r.Body)
-		if err := errors.Join(err, r.Body.Close()); err != nil {
-			return nil, err
-		}
-		r.GetBody = func() (io.ReadCloser, error) {
-			return io.NopCloser(&gatedReader{gate: g, data: bytes.NewReader(data)}), nil
-		}
-		r.Body, _ = r.GetBody() // which has no error
+	data, err := take(r)
+	if err != nil {
+		return nil, err
 	}
+	give(r, func() io.Reader { return &gatedReader{gate: g, data: bytes.NewReader(data)} })
 	return g.next.Do(r)
 }
 

@@ -43,7 +43,7 @@ func (s *Store) Get(ctx context.Context, keys ...store.Key) ([]store.Row, error)
 func (s *Store) getOne(ctx context.Context, k store.Key) (store.Row, error) {
 	request := &dynamodb.GetItemInput{TableName: aws.String(s.table), Key: encodeKey(k), ConsistentRead: aws.Bool(true)}
 	answer, err := read(ctx, s, "get", k.String(), func(ctx context.Context) (*dynamodb.GetItemOutput, error) {
-		return s.client.GetItem(ctx, request, once)
+		return s.client.GetItem(ctx, request, whole)
 	})
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (s *Store) getAll(ctx context.Context, keys []store.Key) (map[store.Key]sto
 	for idle := 0; left > 0; {
 		request := &dynamodb.BatchGetItemInput{RequestItems: rest}
 		answer, err := read(ctx, s, "get", first, func(ctx context.Context) (*dynamodb.BatchGetItemOutput, error) {
-			return s.client.BatchGetItem(ctx, request, once)
+			return s.client.BatchGetItem(ctx, request, whole)
 		})
 		if err != nil {
 			return nil, err

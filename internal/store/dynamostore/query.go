@@ -47,7 +47,7 @@ func (s *Store) Query(ctx context.Context, q store.Query) (store.Page, error) {
 		answer, err := s.client.Query(ctx, &dynamodb.QueryInput{
 			TableName: aws.String(s.table), ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String(condition),
 			ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values, Limit: aws.Int32(int32(limit)), ExclusiveStartKey: start,
-		}, once)
+		}, whole)
 		if err != nil {
 			return chunk{}, err
 		}
@@ -70,7 +70,7 @@ func (s *Store) Scan(ctx context.Context, after store.Key, limit int) (store.Pag
 	return s.page(ctx, "scan", after.String(), limit, start, func(ctx context.Context, limit int, start item) (chunk, error) {
 		answer, err := s.client.Scan(ctx, &dynamodb.ScanInput{
 			TableName: aws.String(s.table), ConsistentRead: aws.Bool(true), Limit: aws.Int32(int32(limit)), ExclusiveStartKey: start,
-		}, once)
+		}, whole)
 		if err != nil {
 			return chunk{}, err
 		}

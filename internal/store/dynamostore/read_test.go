@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 
+	"tare/internal/clock"
 	"tare/internal/store"
+	"tare/internal/store/dynamostore"
 )
 
 func TestEachAnswerToARead(t *testing.T) {
@@ -43,6 +47,37 @@ func TestEachAnswerToARead(t *testing.T) {
 		}
 	}
 }
+
+// The transport looks whether a body is at its end when the answer may have come already, and ends the connection under the
+// answer where that fails.
+func TestARequestIsReadToItsEndAfterItsAnswer(t *testing.T) {
+	var body io.Reader
+	network := failing(func(r *http.Request) (*http.Response, error) {
+		body = r.Body
+		if _, err := io.CopyN(io.Discard, r.Body, r.ContentLength); err != nil {
+			t.Error(err)
+		}
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+	})
+	s := dynamostore.New(client("http://rows.example", network), "rows", dynamostore.Options{Clock: clock.NewManual(start)})
+	for what, ask := range map[string]func() error{
+		"get":    func() error { return second(s.Get(t.Context(), key("a"))) },
+		"batch":  func() error { return second(s.Get(t.Context(), key("a"), key("b"))) },
+		"query":  func() error { return second(s.Query(t.Context(), store.Query{PK: "p", Limit: 1})) },
+		"due":    func() error { return second(s.Due(t.Context(), 0, 1, store.DueKey{}, 1)) },
+		"scan":   func() error { return second(s.Scan(t.Context(), store.Key{}, 1)) },
+		"commit": func() error { return s.Commit(t.Context(), tx(put("a"))) },
+	} {
+		if err := ask(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if n, err := io.Copy(io.Discard, body); n != 0 || err != nil {
+			t.Errorf("%s: %d bytes behind the end of the request, and %v", what, n, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
 
 func TestACanceledRead(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
