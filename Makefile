@@ -102,10 +102,17 @@ e2e: tare ## install the clients that people use and drive them against bin/tare
 	$(GO) -C test/e2e vet ./...
 	$(GO) -C test/e2e test -count=1 -timeout 40m -run '$(RUN)' ./...
 
+# The ledger's own tests, some crashes and histories, and the cost of a sweep, with their rows in DynamoDB.
+CRASHES := push_an_image|move_a_tag|mount
+
 .PHONY: integration
 integration: standins ## run the stores and the ledger against dynoxide and versitygw; RUN=regexp picks tests
 	$(GO) -C test/integration vet ./...
 	$(STANDINS) $(GO) -C test/integration test -count=1 -timeout 30m -run '$(RUN)' ./...
+	$(if $(RUN),,$(STANDINS) $(GO) test -count=1 -timeout 20m ./internal/refcount -skip 'Fsck|ManyTags' -dynamodb)
+	$(if $(RUN),,$(STANDINS) $(GO) test -count=1 -timeout 20m ./test/crash -run 'TestCrashAtEveryCall/($(CRASHES))$$' -dynamodb)
+	$(if $(RUN),,$(STANDINS) $(GO) test -count=1 -timeout 20m ./test/histories -run 'TestDistantTable$$' -seeds 40 -dynamodb)
+	$(if $(RUN),,$(STANDINS) $(GO) test -count=1 -timeout 20m ./test/sweep -run TestCost -dynamodb)
 
 # AWS=-yes does not ask.
 .PHONY: integration-aws

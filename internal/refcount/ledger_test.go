@@ -25,16 +25,31 @@ import (
 type world struct {
 	*refcount.Ledger
 	t       *testing.T
-	store   *memstore.Store
+	store   durable
 	clock   *clock.Manual
 	others  uint64 // ledgers beside
 	damages int    // that were planted
 }
 
+// durable is all that a ledger is built on.
+type durable interface {
+	store.Table
+	store.Scanner
+	store.Objects
+	store.Multipart
+}
+
+func open(clk clock.Clock) durable {
+	if engine != nil {
+		return engine.Open(clk, memstore.Options{})
+	}
+	return memstore.New(clk, memstore.Options{})
+}
+
 func newWorld(t *testing.T, change ...func(*refcount.Config)) *world {
 	t.Helper()
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	st := memstore.New(clk, memstore.Options{})
+	st := open(clk)
 	cfg := refcount.Config{Margins: refcount.DefaultMargins(), InlineLimit: 64, NewToken: seededTokens(1)}
 	for _, f := range change {
 		f(&cfg)

@@ -65,7 +65,7 @@ func endTwice(r oci.Repository, content string, n int) operation {
 // gathering is setup in a world whose parts have a least size.
 func gathering(setup operation) operation {
 	return func(ctx context.Context, p *process) error {
-		p.store = memstore.New(p.clock, memstore.Options{MinPart: leastPart})
+		p.store = open(p.clock, memstore.Options{MinPart: leastPart})
 		if setup == nil {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"tare/internal/store/faultstore"
 	"tare/internal/store/memstore"
 	"tare/internal/upload"
+	"tare/test/standin/rows"
 )
 
 const (
@@ -35,7 +37,7 @@ const inlineLimit = 64
 // world is durable state and its clock, and what clients were told of it.
 type world struct {
 	t     *testing.T
-	store *memstore.Store
+	store durable
 	clock *clock.Manual
 	lives int
 
@@ -52,6 +54,32 @@ type world struct {
 	blobs     map[string]promise // what may be relied on for a lease
 }
 
+// durable is what is left of a process that dies.
+type durable interface {
+	store.Table
+	store.Scanner
+	store.Objects
+	store.Multipart
+	Direct(address string, clk clock.Clock) *memstore.Direct
+	Handler() http.Handler
+}
+
+// open makes a store.
+func open(clk clock.Clock, opts memstore.Options) durable {
+	if engine != nil {
+		return engine.Open(clk, opts)
+	}
+	return memstore.New(clk, opts)
+}
+
+// clone makes a store that is as s is now.
+func clone(s durable, clk clock.Clock) durable {
+	if s, ok := s.(*rows.Store); ok {
+		return s.Clone(clk)
+	}
+	return s.(*memstore.Store).Clone(clk)
+}
+
 // promise is what a client was told that it can read.
 type promise struct {
 	repo    oci.Repository
@@ -62,7 +90,7 @@ type promise struct {
 
 func newWorld(t *testing.T) *world {
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-	return &world{t: t, store: memstore.New(clk, memstore.Options{}), clock: clk, margins: refcount.DefaultMargins(),
+	return &world{t: t, store: open(clk, memstore.Options{}), clock: clk, margins: refcount.DefaultMargins(),
 		manifests: map[string]promise{}, blobs: map[string]promise{}}
 }
 
@@ -70,7 +98,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) clone(t *testing.T) *world {
 	c := &world{t: t, clock: clock.NewManual(w.clock.Now()), lives: w.lives, margins: w.margins, sparse: w.sparse, waits: w.waits, direct: w.direct,
 		manifests: map[string]promise{}, blobs: map[string]promise{}}
-	c.store = w.store.Clone(c.clock)
+	c.store = clone(w.store, c.clock)
 	for k, v := range w.manifests {
 		c.manifests[k] = v
 	}

@@ -87,7 +87,13 @@ func newWorld(seed uint64, opts options) *world {
 	if opts.gathers {
 		kept.MinPart = leastPart
 	}
-	return &world{seed: seed, store: memstore.New(clk, kept), clock: clk, index: faultstore.NewIndex(), opts: opts}
+	w := &world{seed: seed, clock: clk, index: faultstore.NewIndex(), opts: opts}
+	if engine != nil {
+		w.store = engine.Open(clk, kept)
+	} else {
+		w.store = memstore.New(clk, kept)
+	}
+	return w
 }
 
 func (w *world) fail(kind, format string, args ...any) {

@@ -172,32 +172,67 @@ func (r *registry) collect(t testing.TB, objects store.Objects, round int, lap f
 	return calls
 }
 
-// TestCostFollowsTheGarbage collects the same garbage beside few images and beside many.
+// TestCostFollowsTheGarbage collects the same garbage beside few images and beside many: in memory, or in DynamoDB, where
+// the requests are counted, too.
 func TestCostFollowsTheGarbage(t *testing.T) {
-	var counts []int
-	for _, kept := range []int{10, 2000} {
+	sizes := []int{10, 2000}
+	if engine != nil {
+		sizes = []int{20, 200}
+	}
+	var calls, sent []int
+	for _, kept := range sizes {
 		clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
-		s := memstore.New(clk, memstore.Options{})
+		var s stores = memstore.New(clk, memstore.Options{})
+		if engine != nil {
+			s = engine.Open(clk, memstore.Options{})
+		}
 		r := newRegistry(t, s, clk)
 		r.fill(t, kept)
-		calls := r.collect(t, s, 0, func() {})
-		counts = append(counts, calls)
+		var requests requestCounter
+		calls = append(calls, r.collect(t, s, 0, requests.lap))
+		sent = append(sent, requests.n)
 	}
-	t.Logf("%d store calls", counts[0])
-	if counts[0] != counts[1] {
-		t.Fatalf("%d store calls beside 10 images, %d beside 2,000", counts[0], counts[1])
+	t.Logf("%d store calls, %d requests", calls[0], sent[0])
+	if calls[0] != calls[1] || sent[0] != sent[1] {
+		t.Fatalf("%d store calls and %d requests beside %d images, %d and %d beside %d", calls[0], sent[0], sizes[0], calls[1], sent[1], sizes[1])
+	}
+	if engine != nil && sent[0] < calls[0]/2 {
+		t.Fatalf("%d store calls made %d requests", calls[0], sent[0])
+	}
+}
+
+// requestCounter counts what a collection asks of DynamoDB.
+type requestCounter struct {
+	n       int
+	before  int
+	running bool
+}
+
+// lap begins to count, or ends.
+func (c *requestCounter) lap() {
+	if engine == nil {
+		return
+	}
+	if c.running = !c.running; c.running {
+		c.before = engine.Requests()
+	} else {
+		c.n += engine.Requests() - c.before
 	}
 }
 
 // asFast is what the collection beside many images may take, in times of that beside few.
 const asFast = 1.5
 
-// BenchmarkCollect collects ten images beside 1,000 that stay and beside 100,000, in turn, on disk, and says whether that
-// costs the same: the same store calls, and, by the medians, at most asFast times the time.
+// BenchmarkCollect collects ten images beside few that stay and beside a hundred times as many, in turn: on disk beside 1,000
+// and 100,000, in DynamoDB beside 100 and 10,000. It says whether that costs the same: the same store calls, and, by the
+// medians, at most asFast times the time.
 func BenchmarkCollect(b *testing.B) {
-	sizes := []int{1000, 100_000}
+	sizes, where := []int{1000, 100_000}, "on disk"
+	if engine != nil {
+		sizes, where = []int{100, 10_000}, "in DynamoDB"
+	}
 	if testing.Short() {
-		sizes = []int{100, 1000}
+		sizes = []int{sizes[0] / 10, sizes[0]}
 	}
 	few, many := keep(b, sizes[0]), keep(b, sizes[1])
 	for round := 0; b.Loop(); round++ {
@@ -211,9 +246,10 @@ func BenchmarkCollect(b *testing.B) {
 	b.ReportMetric(few.median(), "ms/few")
 	b.ReportMetric(many.median(), "ms/many")
 	b.ReportMetric(float64(few.calls[0]), "calls")
-	what := fmt.Sprintf("GC of ten images among %d and among %d", sizes[0], sizes[1])
+	what := fmt.Sprintf("GC of ten images %s among %d and among %d", where, sizes[0], sizes[1])
 	b.Logf("| collect | %s: identical store calls | **%s** | %d and %d |", what, verdict(slices.Equal(few.calls, many.calls)), few.calls[0], many.calls[0])
-	b.Logf("| collect | %s: median time within %g× | **%s** | %.2f× |", what, asFast, verdict(ratio <= asFast), ratio)
+	b.Logf("| collect | %s: median time within %g× | **%s** | %.2f×: %.0f ms and %.0f ms |", what, asFast, verdict(ratio <= asFast), ratio,
+		few.median(), many.median())
 }
 
 func verdict(met bool) string {
@@ -223,10 +259,10 @@ func verdict(met bool) string {
 	return "not met"
 }
 
-// kept is a registry on disk, and what collecting beside its images cost, round by round.
+// kept is a registry, and what collecting beside its images cost, round by round.
 type kept struct {
 	*registry
-	store *diskstore.Store
+	store stores
 	calls []int
 	times []float64 // milliseconds
 }
@@ -235,14 +271,24 @@ type kept struct {
 func keep(b *testing.B, n int) *kept {
 	b.Helper()
 	clk := clock.NewManual(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+	k := &kept{store: open(b, clk)}
+	k.registry = newRegistry(b, k.store, clk)
+	k.fill(b, n)
+	return k
+}
+
+// open makes a store on disk, or one with its rows in DynamoDB.
+func open(b *testing.B, clk clock.Clock) stores {
+	b.Helper()
+	if engine != nil {
+		return engine.Open(clk, memstore.Options{})
+	}
 	s, err := diskstore.Open(b.TempDir(), diskstore.Options{Clock: clk})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() }) // nothing of it is read again
-	k := &kept{registry: newRegistry(b, s, clk), store: s}
-	k.fill(b, n)
-	return k
+	return s
 }
 
 func (k *kept) measure(b *testing.B, round int) {
