@@ -4,6 +4,7 @@ package template
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -83,6 +84,25 @@ func functions(t Template) (found []string) {
 	}
 	if len(roles) == 0 {
 		found = append(found, "there is no function")
+	}
+	return found
+}
+
+// doorsAreShut: a function is called by what the template names, through the front door or by who may by IAM. No program of the
+// deploy itself runs: what it did would have to be undone, and what it made be told to somebody.
+func doorsAreShut(t Template) (found []string) {
+	for _, id := range slices.Sorted(maps.Keys(t.Resources)) {
+		r := t.Resources[id]
+		switch {
+		case r.Type == "AWS::Lambda::Url" || r.Properties["FunctionUrlConfig"] != nil:
+			found = append(found, id+" has a door of its own")
+		case r.Type == "AWS::Lambda::Permission":
+			if principal := word(r.Properties, "Principal"); !strings.HasSuffix(principal, ".amazonaws.com") || r.Properties["SourceArn"] == nil {
+				found = append(found, id+" lets in whoever comes")
+			}
+		case strings.HasPrefix(r.Type, "Custom::") || r.Type == "AWS::CloudFormation::CustomResource" || r.Type == "AWS::CloudFormation::Macro":
+			found = append(found, id+" is a program of the deploy")
+		}
 	}
 	return found
 }

@@ -80,6 +80,9 @@ func Faults() []Fault {
 		{"an id that is not released", goOn, "  Another:\n    Type: AWS::SQS::Queue\n" + goOn, Invariants, "not in released.json"},
 		{"a sixth parameter", "  AlarmEmail:\n", "  Sixth: {Type: String, Default: a, Description: b}\n  AlarmEmail:\n", Invariants, "more than 5"},
 		{"a parameter that must be answered", "    Default: 0\n", "", Invariants, "no default"},
+		{"a door of its own", goOn, "  Url:\n    Type: AWS::Lambda::Url\n    Properties: {AuthType: NONE, TargetFunctionArn: !Ref Api}\n" + goOn, Invariants, "a door of its own"},
+		{"any gateway", "      SourceArn: !Sub \"arn:", "      Nothing: !Sub \"arn:", Invariants, "whoever comes"},
+		{"a program of the deploy", goOn, "  First:\n    Type: Custom::Credential\n    Properties: {ServiceToken: !GetAtt Api.Arn}\n" + goOn, Invariants, "a program of the deploy"},
 		{"a door that asks", "        Completed:\n", "        Front: {Type: HttpApi, Properties: {DeadLetterConfig: {Arn: !GetAtt Failures.Arn}}}\n        Completed:\n", Invariants, "ask whether"},
 	}
 }

@@ -19,7 +19,7 @@ const (
 // Check tells all that must not be in a template, a line each. doors says which variables each function reads.
 func Check(t Template, doors map[string][]string, before Released) []string {
 	var found []string
-	for _, check := range []func(Template) []string{parameters, wildcards, functions, logs, bucket, kept, generatedNames, alarms, failures, events} {
+	for _, check := range []func(Template) []string{parameters, wildcards, functions, doorsAreShut, logs, bucket, kept, generatedNames, alarms, failures, events} {
 		found = append(found, check(t)...)
 	}
 	found = append(found, environments(t, doors)...)

@@ -5,6 +5,7 @@ package template
 import (
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -84,6 +85,68 @@ func TestOptionsThatAreNone(t *testing.T) {
 func matches(t Template, parameter, value string) bool {
 	pattern := word(t.Parameters[parameter], "AllowedPattern")
 	return pattern == "" || regexp.MustCompile(`^(?:`+pattern+`)$`).MatchString(value)
+}
+
+// Deleted is deleted, unless RecoveryDays say for how long the bucket keeps it: then it has versions, and they end with that time.
+// Versions that are left when the days go back to 0 end, too.
+func TestRecoveryDays(t *testing.T) {
+	stack, err := Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if standard := word(stack.Parameters["RecoveryDays"], "Default"); standard != "0" {
+		t.Errorf("RecoveryDays are %s where nobody says", standard)
+	}
+	bucket := stack.Resources["Bucket"].Properties
+	var expires any
+	for _, rule := range list(bucket, "LifecycleConfiguration", "Rules") {
+		if days := at(rule, "NoncurrentVersionExpiration", "NoncurrentDays"); days != nil && word(rule, "Status") == "Enabled" {
+			expires = days
+		}
+	}
+	for days, want := range map[string]struct{ versions, expire string }{"0": {"AWS::NoValue", "1"}, "1": {"Enabled", "1"}, "14": {"Enabled", "14"}} {
+		e := Evaluator{stack, map[string]string{"RecoveryDays": days, "AWS::NoValue": "AWS::NoValue"}}
+		choice := list(bucket["VersioningConfiguration"], "Fn::If")
+		versions := at(choice[1], "Status")
+		if !e.Condition(choice[0].(string)) {
+			versions = choice[2]
+		}
+		if got := e.Text(versions); got != want.versions || e.Text(expires) != want.expire {
+			t.Errorf("RecoveryDays %s: versions %s, which end after %s days", days, got, e.Text(expires))
+		}
+	}
+}
+
+// The outputs are lines to copy: what sam prints of them at 100 columns is not broken, or in the quotes of Mint, in each Region.
+func TestOutputs(t *testing.T) {
+	stack, err := Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, region := range []string{"eu-west-1", "us-east-1", "ap-southeast-2", "ap-northeast-3"} {
+		for _, options := range []string{"", "domain=registry.example.com,certificate=arn:aws:acm:eu-west-1:111122223333:certificate/0a-1b"} {
+			host := "a1b2c3d4e5.execute-api." + region + ".amazonaws.com"
+			if options != "" {
+				host = "registry.example.com"
+			}
+			e := Evaluator{stack, map[string]string{
+				"AWS::StackName": "tare", "AWS::Region": region, "AWS::URLSuffix": "amazonaws.com", "HttpApi": "a1b2c3d4e5", "Options": options,
+			}}
+			const room = 100 - 5 - 20 // sam's margins, and the name of the column
+			for name, want := range map[string]string{
+				"Registry": host, "Login": "docker login -u me " + host, "Tag": "docker tag alpine " + host + "/a", "Push": "docker push " + host + "/a",
+			} {
+				if got := e.Output(name); got != want || len(got) > room {
+					t.Errorf("%s is %q of %d characters", name, got, len(got))
+				}
+			}
+			command, event, quoted := strings.Cut(e.Output("Mint"), "'{ ")
+			if want := "sam remote invoke Api --stack-name tare --region " + region + " -e "; command != want || len(command)+2 > room || !quoted ||
+				!strings.HasSuffix(event, " }'") || strings.Contains(event, "-") {
+				t.Errorf("Mint is %q", e.Output("Mint"))
+			}
+		}
+	}
 }
 
 func variable(stack Template, function, name string) any {
