@@ -40,7 +40,7 @@ func (u *Uploads) readAhead(ctx context.Context, object string, from, size int64
 	coming := make(chan chan block, aheadBlocks)
 	work.Go(func() {
 		defer close(coming)
-		for at := from; at < size; at += aheadBlock {
+		for at := from; at < size && ctx.Err() == nil; at += aheadBlock {
 			var buffer []byte
 			select {
 			case buffer = <-free:

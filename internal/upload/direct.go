@@ -119,7 +119,7 @@ func (u *Uploads) beginParts(ctx context.Context, x refcount.Direct, begun time.
 	x.Multipart = id
 	x, taken, err := u.ledger.WriteDirect(ctx, x)
 	if err == nil && taken {
-		err = refcount.ErrOvertaken
+		err = errBusy
 	}
 	return x, err
 }

@@ -17,6 +17,7 @@ import (
 	"tare/internal/registry"
 	"tare/internal/store"
 	"tare/internal/store/faultstore"
+	uploads "tare/internal/upload"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -46,8 +47,9 @@ type client struct {
 // process is one life of a client's process.
 type process struct {
 	*faultstore.Process
-	ledger *refcount.Ledger
-	reg    *registry.Registry
+	ledger  *refcount.Ledger
+	uploads *uploads.Uploads
+	reg     *registry.Registry
 }
 
 // run does all that the client has to do.
@@ -97,6 +99,9 @@ func (c *client) do(o operation) {
 
 // request makes one request, records it, and returns what came of it.
 func (c *client) request(o operation) answer {
+	if o.direct() {
+		return c.requestDirect(o)
+	}
 	c.disturbed, c.haunted = false, false
 	began := c.w.clock.Now()
 	up, err := c.startUpload(o)
@@ -116,6 +121,9 @@ func (c *client) told(e *event, began time.Time, err error) {
 	c.w.history.tell(e, c.w.clock.Now(), err)
 	e.began, e.disturbed, e.haunted = began, c.disturbed, c.haunted
 	c.w.look(c, e)
+	if e.direct() && e.answer.outcome == refused && (e.verb == upload || e.verb == begin) {
+		e.answer.outcome = unknown // somebody else may have completed it, or may still
+	}
 }
 
 // send makes the request and fills in what it found.
@@ -137,6 +145,7 @@ func (c *client) send(o operation, up oci.Upload, a *answer) error {
 		a.mounted, err = c.reg.MountBlob(c.ctx, r, blobs[o.blob].digest, repos[1-o.repo])
 		return err
 	case remove:
+		c.w.removes = true
 		return c.reg.DeleteBlob(c.ctx, r, blobs[o.blob].digest)
 	case push:
 		_, err := c.reg.PushManifest(c.ctx, r, o.manifestPush())

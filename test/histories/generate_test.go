@@ -16,6 +16,8 @@ type generator struct {
 	*rand.Rand
 	focus int // that manifest
 	theme theme
+
+	direct bool // the store takes direct uploads
 }
 
 // theme says what clients do mostly: how often each verb comes.
@@ -32,6 +34,10 @@ var themes = []theme{
 	// Manifests come and go.
 	{push: 25, pushImage: 10, pull: 15, remove: 8, head: 5, erase: 25, undelete: 12},
 }
+
+// directTheme is that direct uploads come and go, where the store takes them: bytes come, and somebody or nobody completes
+// them, in one process or another.
+var directTheme = theme{upload: 25, begin: 20, complete: 15, settle: 20, abort: 8, head: 8, fetch: 5, mount: 4, remove: 10, push: 5, pushImage: 3, erase: 3}
 
 // aboutManifests tells whether the theme needs manifests to begin with.
 func (g generator) aboutManifests() bool { return g.theme[erase] >= 10 }
@@ -54,6 +60,9 @@ func (g generator) aVerb() verb {
 func generatorOf(seed uint64) generator {
 	g := generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 	g.focus, g.theme = g.IntN(len(manifests)), one(g, themes...)
+	if g.direct = gathers(seed); g.direct && g.chance(50) {
+		g.theme = directTheme
+	}
 	return g
 }
 
@@ -102,6 +111,7 @@ func gathers(seed uint64) bool { return seed%3 == 0 }
 func (g generator) script(seed uint64) script {
 	sc := script{seed: seed}
 	sc.opts.gathers = gathers(seed)
+	sc.opts.waits = sc.opts.gathers && g.chance(50)
 	sc.opts.apart = g.chance(50)
 	sc.opts.backward = sc.opts.apart && g.chance(50)
 	if g.chance(8) {
@@ -185,6 +195,8 @@ func (g generator) plain() operation {
 func (g generator) prepare() operation {
 	o := g.plain()
 	switch r := g.IntN(10); {
+	case g.direct && g.chance(30):
+		o.verb, o.way = begin, one(g, directly, inParts)
 	case r < 3 || !g.aboutManifests():
 		o.verb, o.way = upload, one(g, inOne, inTwo)
 	case r < 6:
@@ -205,6 +217,11 @@ func (g generator) operation() operation {
 	switch o.verb {
 	case upload:
 		o.way = one(g, inOne, inTwo, inChunks)
+		if g.direct && g.chance(60) {
+			o.way = one(g, directly, inParts)
+		}
+	case begin:
+		o.way = one(g, directly, inParts)
 	case mount:
 		o.repo = g.IntN(len(repos))
 	case push, pushImage:

@@ -60,6 +60,7 @@ type answer struct {
 	lost     []int     // undelete: those whose names were in use
 	back     []int     // undelete: the manifests that came back
 	mounted  bool
+	opened   bool // upload, begin: a direct upload
 }
 
 // reference names something that a manifest lists.

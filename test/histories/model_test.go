@@ -23,6 +23,7 @@ type modelRepo struct {
 	blobs     map[int]modelBlob
 	manifests map[int]*modelManifest
 	tags      map[int]int // the manifest that each points to
+	direct    modelDirect // the direct upload that was opened last
 }
 
 // modelBlob is a blob that is there: certainly until the end of its promise, possibly until a sweep that comes when it is
@@ -55,7 +56,26 @@ func (m *model) step(e *event) (want string) {
 	now := e.askedAt
 	switch e.verb {
 	case upload:
+		if e.answer.opened {
+			r.direct = modelDirect{blob: e.blob, at: now, state: directGone}
+		}
 		r.touch(e.blob, now)
+		return e.want(done, "")
+	case begin:
+		return r.begin(e)
+	case complete:
+		return m.complete(e)
+	case settle:
+		if r.direct.state == directOpen && !r.direct.parts { // parts are nothing before they are complete
+			r.touch(r.direct.blob, now)
+			r.direct.state = directGone
+		}
+		return e.want(done, "")
+	case abort:
+		if r.direct.state != directOpen || r.direct.ended(now) {
+			return e.want(refused, oci.BlobUploadUnknown)
+		}
+		r.direct.state = directLost
 		return e.want(done, "")
 	case cancel:
 		if e.answer.code == oci.BlobUploadUnknown { // no upload was begun, or its end has come
@@ -350,6 +370,9 @@ func (r *modelRepo) list(e *event) string {
 func (m *model) sweep(now time.Time) {
 	for i := range m {
 		r := &m[i]
+		if r.direct.state == directOpen && r.direct.ended(now) {
+			r.direct.state = directLost
+		}
 		for _, man := range r.manifests {
 			if man.undo && !man.there && !man.longer && !now.Before(man.window) {
 				man.undo = false

@@ -29,19 +29,26 @@ const (
 	list     verb = "list"     // the tags of a repository
 	sweep    verb = "sweep"    // by a collector
 
+	begin    verb = "begin"    // a direct upload, whose bytes are brought, and which is left there
+	complete verb = "complete" // the direct upload that was opened last in the repository, whoever did
+	settle   verb = "settle"   // that upload, as an event of the store has it done
+	abort    verb = "abort"    // that upload
+
 	pushImage verb = "image"   // a manifest, after looking for all that it lists, and bringing what is not there
 	pull      verb = "pull"    // a manifest, by tag or by digest, and all that it lists
 	wait      verb = "wait"    // by the clock; only in setups and in sequences
 	restart   verb = "restart" // of the process, and of a store on disk; only in sequences
 )
 
-var verbs = []verb{upload, cancel, head, fetch, mount, remove, push, get, untag, erase, undelete, list, sweep, pushImage, pull, wait, restart}
+var verbs = []verb{upload, cancel, head, fetch, mount, remove, push, get, untag, erase, undelete, list, sweep, pushImage, pull, wait, restart, begin, complete, settle, abort}
 
 // The ways of an upload, and of a sweep.
 const (
 	inOne      = "post"   // one request
 	inTwo      = "put"    // a POST, and a PUT with all the bytes
 	inChunks   = "patch"  // a POST, two PATCHes and an empty PUT
+	directly   = "direct" // a direct upload in one PUT
+	inParts    = "parts"  // one in parts
 	withGhosts = "ghosts" // the index shows all that was ever due
 )
 
@@ -95,9 +102,9 @@ func (o operation) String() string {
 		add(repoName(o.repo))
 	}
 	switch o.verb {
-	case upload, head, fetch, mount, remove:
+	case upload, begin, head, fetch, mount, remove:
 		add("b" + strconv.Itoa(o.blob))
-		if o.verb == upload {
+		if o.verb == upload || o.verb == begin {
 			add(o.way)
 		}
 	case push, pushImage, get, pull, erase, undelete, untag:
@@ -149,7 +156,7 @@ func parseOperation(s string) (operation, error) {
 			o.blob = place
 		case w[0] == 'm' && err == nil && place < len(manifests):
 			o.manifest = place
-		case slices.Contains([]string{inOne, inTwo, inChunks, withGhosts}, w):
+		case slices.Contains([]string{inOne, inTwo, inChunks, directly, inParts, withGhosts}, w):
 			o.way = w
 		default:
 			return o, fmt.Errorf("%q: what is %q?", s, w)

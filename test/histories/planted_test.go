@@ -72,6 +72,10 @@ var planted = []struct {
 	{"a finish does not look at its session", false, func(t store.Table) store.Table {
 		return careless{Table: t, forgets: func(op *store.Op, _ store.Cond) bool { return rowKind(op.Key) == "s" && op.Kind == store.OpDelete }}
 	}},
+	{"a direct upload is finished as it may be", false, func(t store.Table) store.Table {
+		return careless{Table: t, forgets: func(op *store.Op, _ store.Cond) bool { return rowKind(op.Key) == "p" && op.Kind == store.OpDelete }}
+	}},
+	{"a direct upload is changed as it may be", false, forgetting("p", "v", store.Equal)},
 	{"a tag is written without its version", true, forgetting("t", "v", store.Equal)},
 	{"a tag is made although there is one", true, forgetting("t", "", store.Absent)},
 	{"a receipt is written again", false, forgetting("h", "", store.Absent)},

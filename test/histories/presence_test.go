@@ -21,6 +21,7 @@ import (
 //   - An upload and a mount put a blob there. They, and every answer that shows it (HEAD, GET), promise it for Lease from
 //     the moment at which the request came. So does an answer that shows a manifest, for all that the manifest lists: who
 //     was given a manifest can fetch it all.
+//   - A direct upload brings its blob not before its bytes come, and from then on at any moment: whoever completes or settles it.
 //   - A push or an undelete of a manifest needs all that the manifest lists to be there, and holds it from then on. A
 //     delete of the manifest lets go, and promises it for UndoWindow, so that an undelete finds it.
 //   - What is promised or held is there. A blob that is neither may go at any moment, and an answer that shows that it is
@@ -163,6 +164,8 @@ func (e *event) onBlob(r, b int) (presenceStep, bool) {
 		return e.onListed(reference{false, b})
 	case e.blob != b:
 	case e.verb == upload && a.outcome != refused:
+		return step(isBrought, lease)
+	case (e.verb == begin || e.verb == complete) && a.outcome != refused:
 		return step(isBrought, lease)
 	case e.verb == head || e.verb == fetch:
 		return e.sight(step, lease)

@@ -108,6 +108,9 @@ func (sc script) String() string {
 	if sc.opts.gathers {
 		b.WriteString("parts of a least size\n")
 	}
+	if sc.opts.waits {
+		b.WriteString("settled elsewhere\n")
+	}
 	if sc.opts.distant {
 		b.WriteString("distant table\n")
 	}
@@ -144,6 +147,8 @@ func parseScript(text string) (script, error) {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case line == "distant table":
 			sc.opts.distant = true
+		case line == "settled elsewhere":
+			sc.opts.waits = true
 		case line == "reads apart":
 			sc.opts.apart = true
 		case line == "reads apart, backward":

@@ -50,7 +50,9 @@ type world struct {
 	opts    options
 	lives   uint64
 	uploads [len(repos)]string // the upload that was begun last
+	direct  [len(repos)]direct // the direct upload that was opened last
 	cancels bool               // somebody cancels uploads
+	removes bool               // somebody removes blobs
 	faults  []fault
 	stopped bool
 
@@ -65,6 +67,8 @@ type options struct {
 	backward bool
 	// Parts have a least size, as on S3.
 	gathers bool
+	// Direct uploads in parts wait, when they are complete, for somebody to settle them.
+	waits bool
 	// The ledgers take the table for a distant one, and nothing may land of what a client was told is not.
 	distant bool
 	// Nor may it, though the ledgers take the table for a near one.
@@ -125,11 +129,11 @@ func (w *world) boot(c *client) *process {
 		panic(err)
 	}
 	names := rand.NewChaCha8([32]byte{byte(w.seed), byte(w.seed >> 8), byte(w.seed >> 16), byte(w.seed >> 24), byte(w.lives), byte(w.lives >> 8)})
-	up, err := uploads.New(ledger, objects, parts, w.clock, uploads.Options{Random: names})
+	up, err := uploads.New(ledger, objects, parts, w.clock, uploads.Options{Random: names, Direct: w.directly(p), Settle: w.settled()})
 	if err != nil {
 		panic(err)
 	}
-	return &process{p, ledger, registry.New(ledger, up, objects, registry.Options{})}
+	return &process{p, ledger, up, registry.New(ledger, up, objects, registry.Options{})}
 }
 
 // alone is a client that need not wait for its turn, and meets no fault.
@@ -153,6 +157,10 @@ func (w *world) reopen() {
 var expected = map[verb][]oci.Code{
 	upload:   {},
 	cancel:   {oci.BlobUploadUnknown},
+	begin:    {},
+	complete: {oci.BlobUploadUnknown, oci.BlobUploadInvalid}, // it has ended; its bytes have not come
+	settle:   {},
+	abort:    {oci.BlobUploadUnknown},
 	head:     {oci.BlobUnknown},
 	fetch:    {oci.BlobUnknown},
 	mount:    {},
@@ -176,7 +184,7 @@ func (w *world) look(c *client, e *event) {
 	case errors.As(err, &refusal) && refusal.Code == oci.Internal, errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrInvalid):
 		w.fail("internal", "%s", e)
 	case e.answer.outcome == unknown:
-		if !e.disturbed {
+		if !e.disturbed && !errors.As(err, new(leftOpen)) {
 			w.fail("unavailable", "nothing hindered, and yet: %s", e)
 		}
 	default:
@@ -189,7 +197,9 @@ func (w *world) look(c *client, e *event) {
 		// its id is still good. And a request ends.
 		stood := e.answeredAt.Sub(e.began)
 		switch code := e.answer.code; {
-		case e.verb != upload:
+		case e.verb != upload && e.verb != begin:
+		case e.direct() && w.removes && code == oci.BlobUploadUnknown: // it is finished, and the blob has gone
+			return
 		case w.cancels && (code == oci.BlobUploadUnknown || code == oci.BlobUploadInvalid || code == oci.RangeInvalid):
 			return
 		case stood >= margins.UploadTTL && (code == oci.BlobUploadUnknown || code == oci.RangeInvalid):
