@@ -39,6 +39,7 @@ import (
 	"tare/internal/store/dynamostore"
 	"tare/internal/store/s3store"
 	"tare/internal/upload"
+	"tare/test/cloud/events"
 	"tare/test/cloud/judge"
 	"tare/test/cloud/template"
 	"tare/test/standin"
@@ -83,7 +84,7 @@ func newCloud(t *testing.T) *cloud {
 	c.must(err)
 	c.must(c.judge.Services())
 	c.prepare(rows.URL, bytes.URL)
-	c.table, c.objects = c.serve(c.judge.DynamoDB(forward(t, rows.URL))), c.serve(c.judge.S3(forward(t, bytes.URL)))
+	c.table, c.objects = c.serve(c.judge.DynamoDB(forward(t, rows.URL))), c.serve(c.judge.S3(c.bucketEvents(bytes.URL)))
 	c.lambda = c.serve(http.HandlerFunc(c.invoked))
 	t.Cleanup(c.calls.Wait)
 	return c
@@ -195,9 +196,14 @@ func (c *cloud) invoked(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
+	c.settle(string(id))
+}
+
+// settle is a call of functions/finalize.
+func (c *cloud) settle(id string) {
 	c.calls.Go(func() {
 		if c.lose.Swap(false) {
-			if err := c.function("deployer").bucket.Delete(context.Background(), string(id)); err != nil {
+			if err := c.function("deployer").bucket.Delete(context.Background(), id); err != nil {
 				c.t.Error(err)
 			}
 		}
@@ -205,14 +211,37 @@ func (c *cloud) invoked(w http.ResponseWriter, r *http.Request) {
 		if c.turns.Add(1)%2 == 1 {
 			deadline = c.clock.Now()
 		}
-		left, err := f.uploads.Settle(context.Background(), string(id), deadline)
+		left, err := f.uploads.Settle(context.Background(), id, deadline)
 		if err == nil && left {
-			err = f.invoke(context.Background(), string(id))
+			err = f.invoke(context.Background(), id)
 		}
 		if err != nil {
 			c.t.Errorf("settling: %v", err)
 		}
 	})
+}
+
+// bucketEvents plays the bucket's events by the rules of the template: what is put together calls functions/finalize.
+func (c *cloud) bucketEvents(bucket string) http.Handler {
+	bus := events.NewBus(events.Weather{})
+	c.t.Cleanup(bus.Close)
+	for _, r := range c.stack.Rules {
+		pattern, err := events.Compile(r.Pattern)
+		c.must(err)
+		bus.Rule(pattern, func(event []byte) error {
+			var told struct {
+				Detail struct{ Object struct{ Key string } }
+			}
+			if err := json.Unmarshal(event, &told); err != nil {
+				return err
+			}
+			c.settle(told.Detail.Object.Key)
+			return nil
+		})
+	}
+	front, err := events.NewBucket(bucket, bus, standin.Region, "123456789012")
+	c.must(err)
+	return front
 }
 
 // startAPI serves the registry with the credentials of functions/api.
