@@ -236,7 +236,7 @@ var errNoUpload = errors.New("direct: the store does not know the upload any mor
 func storeCode(said string) string {
 	_, rest, _ := strings.Cut(said, "<Code>")
 	code, _, found := strings.Cut(rest, "</Code>")
-	if !found || len(code) > 64 || strings.ContainsFunc(code, func(r rune) bool { return !('a' <= r|0x20 && r|0x20 <= 'z') }) {
+	if !found || len(code) > 64 || strings.ContainsFunc(code, func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }) {
 		return ""
 	}
 	return code

@@ -46,11 +46,11 @@ func TestHave(t *testing.T) {
 	s := serve(t, f, ocihttp.Options{})
 	layer := string(digestOf("layer", ""))
 	r := s.do("POST", "/v2/a/_tare/v1/have", `{"digests":["`+someDigest+`","`+layer+`"],"other":1}`).want(t, 200, "").header(t, "Cache-Control", "no-store")
-	if want := `{"have":[{"digest":"` + layer + `","size":5}]}`; string(r.body) != want {
+	if want := `{"have":[{"digest":"` + layer + `","size":5}]}`; r.body != want {
 		t.Errorf("got %s, want %s", r.body, want)
 	}
 	for _, body := range []string{`{}`, `{"digests":null}`, `{"digests":[]}`, `{"digests":["` + someDigest + `"]}`} {
-		if r := s.do("POST", "/v2/a/_tare/v1/have", body).want(t, 200, ""); string(r.body) != `{"have":[]}` {
+		if r := s.do("POST", "/v2/a/_tare/v1/have", body).want(t, 200, ""); r.body != `{"have":[]}` {
 			t.Errorf("%s: got %s", body, r.body)
 		}
 	}
@@ -106,35 +106,35 @@ func TestDirectUpload(t *testing.T) {
 	at := "/v2/a/_tare/v1/uploads"
 	layer := string(digestOf("layer", ""))
 	r := s.do("POST", at, `{"digest":"`+layer+`","size":5}`).want(t, 200, "").header(t, "Location", "/v2/a/blobs/"+layer).header(t, "Docker-Content-Digest", layer)
-	if want := `{"state":"done","digest":"` + layer + `","size":5}`; string(r.body) != want {
+	if want := `{"state":"done","digest":"` + layer + `","size":5}`; r.body != want {
 		t.Errorf("got %s", r.body)
 	}
 
 	r = s.do("POST", at, `{"digest":"`+someDigest+`","size":95}`).want(t, 201, "").header(t, "Location", at+"/direct-1").header(t, "Cache-Control", "no-store")
 	put := `{"method":"PUT","url":"https://store.example/whole","headers":{"X-Sum":"whole"},"ends":"2027-01-15T08:00:00Z"}`
-	if want := `{"state":"open","digest":"` + someDigest + `","size":95,"id":"direct-1","ends":"2027-01-15T08:00:00Z","put":` + put + `}`; string(r.body) != want {
+	if want := `{"state":"open","digest":"` + someDigest + `","size":95,"id":"direct-1","ends":"2027-01-15T08:00:00Z","put":` + put + `}`; r.body != want {
 		t.Errorf("got %s, want %s", r.body, want)
 	}
 	r = s.do("POST", at+"/direct-1/urls", "{}").want(t, 200, "").header(t, "Cache-Control", "no-store")
-	if want := `{"urls":[` + put + `]}`; string(r.body) != want {
+	if want := `{"urls":[` + put + `]}`; r.body != want {
 		t.Errorf("got %s", r.body)
 	}
 
 	f.waits = 2
 	r = s.do("POST", at, `{"digest":"`+someDigest+`","size":95,"parts":true}`).want(t, 201, "")
-	if !strings.Contains(string(r.body), `"partSize":10,"parts":10}`) {
+	if !strings.Contains(r.body, `"partSize":10,"parts":10}`) {
 		t.Errorf("got %s", r.body)
 	}
 	r = s.do("POST", at+"/direct-2/urls", fmt.Sprintf(`{"parts":[{"number":7,"size":10,"digest":%q},{"number":3,"size":10,"digest":%q}]}`, someDigest, someDigest)).want(t, 200, "")
-	if !strings.Contains(string(r.body), `[{"number":7,"method":"PUT","url":"https://store.example/7-10-sha256:`) || !strings.Contains(string(r.body), `{"number":3,`) {
+	if !strings.Contains(r.body, `[{"number":7,"method":"PUT","url":"https://store.example/7-10-sha256:`) || !strings.Contains(r.body, `{"number":3,`) {
 		t.Errorf("got %s", r.body)
 	}
 	r = s.do("GET", at+"/direct-2/parts?after=8", nil).want(t, 200, "")
-	if want := `{"parts":[{"number":9,"size":10},{"number":10,"size":10}],"more":false}`; string(r.body) != want {
+	if want := `{"parts":[{"number":9,"size":10},{"number":10,"size":10}],"more":false}`; r.body != want {
 		t.Errorf("got %s", r.body)
 	}
 	r = s.do("GET", at+"/direct-2/parts?n=1", nil).want(t, 200, "")
-	if want := `{"parts":[{"number":1,"size":10}],"more":true}`; string(r.body) != want {
+	if want := `{"parts":[{"number":1,"size":10}],"more":true}`; r.body != want {
 		t.Errorf("got %s", r.body)
 	}
 	s.do("GET", at+"/direct-2", nil).want(t, 200, "").header(t, "Location", at+"/direct-2").header(t, "Retry-After", "")

@@ -74,7 +74,7 @@ func TestDirectWrongParts(t *testing.T) {
 	got, err := w.complete(up.ID)
 	w.must(err)
 	w.done(got, d, content)
-	w.world.settle()
+	w.settle()
 }
 
 func TestDirectWrongContent(t *testing.T) {
@@ -102,7 +102,7 @@ func TestDirectWrongContent(t *testing.T) {
 			w.must(w.CancelDirect(t.Context(), repo, up.ID))
 			_, err = w.complete(up.ID)
 			w.mustBe(err, oci.BlobUploadUnknown)
-			w.world.settle()
+			w.settle()
 		})
 	}
 }
@@ -123,7 +123,7 @@ func TestCompleteAfterTheStoreCompleted(t *testing.T) {
 	got, err := w.complete(up.ID)
 	w.must(err)
 	w.done(got, d, content)
-	w.world.settle()
+	w.settle()
 }
 
 // joining is a store that puts an object together for somebody else just now: for a while it knows neither its parts nor it.
@@ -193,7 +193,7 @@ func TestDirectWithoutItsBytes(t *testing.T) {
 	w.settleNow(verified.ID)
 	_, err = w.complete(verified.ID)
 	w.mustBe(err, oci.DigestInvalid)
-	w.world.settle()
+	w.settle()
 }
 
 // waiting is a clock whose pauses pass.
@@ -282,5 +282,5 @@ func TestWaitEnds(t *testing.T) {
 		t.Errorf("after %v: %v", w.clock.Now().Sub(begun), err)
 	}
 	w.settleNow(up.ID)
-	w.world.settle()
+	w.settle()
 }

@@ -125,21 +125,21 @@ func (u *Uploads) beginParts(ctx context.Context, x refcount.Direct, begun time.
 }
 
 // open reads an upload that its client may bring bytes to. Errors: those of current; BlobUploadInvalid where all came.
-func (u *Uploads) open(ctx context.Context, repo oci.Repository, id string) (directTicket, refcount.Direct, error) {
+func (u *Uploads) open(ctx context.Context, repo oci.Repository, id string) (refcount.Direct, error) {
 	t, err := u.checkDirect(ctx, repo, id)
 	if err != nil {
-		return t, refcount.Direct{}, err
+		return refcount.Direct{}, err
 	}
 	x, err := u.current(ctx, t)
 	switch {
 	case err != nil:
-		return t, x, err
+		return x, err
 	case x.State == refcount.DirectGone:
-		return t, x, errNoUpload
+		return x, errNoUpload
 	case x.State != refcount.DirectOpen:
-		return t, x, oci.Errorf(oci.BlobUploadInvalid, "the upload is complete, and is being verified")
+		return x, oci.Errorf(oci.BlobUploadInvalid, "the upload is complete, and is being verified")
 	}
-	return t, x, nil
+	return x, nil
 }
 
 // current reads an upload that is open, verified or gone. Errors: BlobUploadUnknown, DigestInvalid.
@@ -163,7 +163,7 @@ func (u *Uploads) SignDirect(ctx context.Context, repo oci.Repository, id string
 	if len(parts) > oci.MaxDirectParts {
 		return nil, oci.Errorf(oci.TooLarge, "%d parts at once, more than %d", len(parts), oci.MaxDirectParts)
 	}
-	_, x, err := u.open(ctx, repo, id)
+	x, err := u.open(ctx, repo, id)
 	switch {
 	case err != nil:
 		return nil, err
@@ -239,7 +239,7 @@ func sumOf(d oci.Digest) (sum [sha256.Size]byte, err error) {
 
 // DirectParts lists parts, as [oci.DirectPusher.DirectParts] says: a read and a call of the store.
 func (u *Uploads) DirectParts(ctx context.Context, repo oci.Repository, id string, after, limit int) (parts []oci.DirectPart, more bool, err error) {
-	_, x, err := u.open(ctx, repo, id)
+	x, err := u.open(ctx, repo, id)
 	switch {
 	case err != nil:
 		return nil, false, err

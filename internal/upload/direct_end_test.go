@@ -38,7 +38,7 @@ func TestDirectGivenUp(t *testing.T) {
 	w.sent(*put.Put, content) // a URL outlives the upload, and what it brings is buried
 	w.audit()
 	w.absent(d)
-	w.world.settle()
+	w.settle()
 }
 
 func TestDirectExpires(t *testing.T) {
@@ -63,7 +63,7 @@ func TestDirectExpires(t *testing.T) {
 		t.Errorf("the uploads are %+v and %+v", w.row(put.ID), w.row(up.ID))
 	}
 	w.audit()
-	w.world.settle()
+	w.settle()
 }
 
 func (w *direct) sweep() {
@@ -138,7 +138,7 @@ func TestGivingUpWaitsForURLs(t *testing.T) {
 	if report.Objects != 2 {
 		t.Errorf("the sweep did %+v", report)
 	}
-	w.world.settle()
+	w.settle()
 }
 
 // Two requests for URLs at once: the later touch counts, whichever comes last.
@@ -161,5 +161,5 @@ func TestTouchesMeet(t *testing.T) {
 		t.Error("the upload stays")
 	}
 	w.mustBe(w.ledger.TouchDirect(t.Context(), earlier), oci.BlobUploadUnknown)
-	w.world.settle()
+	w.settle()
 }

@@ -194,7 +194,7 @@ func TestDirectPut(t *testing.T) {
 	w.mustBe(w.CancelDirect(t.Context(), repo, up.ID), oci.BlobUploadUnknown)
 	_, err = w.SignDirect(t.Context(), repo, up.ID, nil)
 	w.mustBe(err, oci.BlobUploadUnknown)
-	w.world.settle()
+	w.settle()
 }
 
 func TestDirectParts(t *testing.T) {
@@ -224,7 +224,7 @@ func TestDirectParts(t *testing.T) {
 			}
 			w.done(got, d, content)
 			w.settleNow(up.ID) // the store's event
-			w.world.settle()
+			w.settle()
 		})
 	}
 }
@@ -243,7 +243,7 @@ func TestDirectSHA512(t *testing.T) {
 	got, err := w.complete(up.ID)
 	w.must(err)
 	w.done(got, d, content)
-	w.world.settle()
+	w.settle()
 }
 
 func TestDirectOfWhatIsThere(t *testing.T) {
@@ -269,7 +269,7 @@ func TestDirectOfWhatIsThere(t *testing.T) {
 	if elsewhere.State != oci.DirectOpened {
 		t.Errorf("what another repository has is %+v", elsewhere)
 	}
-	w.world.settle()
+	w.settle()
 }
 
 func TestDirectRefusals(t *testing.T) {
@@ -320,5 +320,5 @@ func TestDirectRefusals(t *testing.T) {
 	_, err = w.complete("x")
 	w.mustBe(err, oci.Unsupported)
 	w.opts.Direct = w.store.Direct("http://store", w.clock)
-	w.world.settle()
+	w.settle()
 }

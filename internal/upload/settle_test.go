@@ -123,7 +123,7 @@ func TestSettleLease(t *testing.T) {
 	got, err = w.complete(up.ID)
 	w.must(err)
 	w.done(got, d, content)
-	w.world.settle()
+	w.settle()
 }
 
 // A client, or the function that completes for it, can be no more at any moment after the store has put the parts together:
@@ -148,7 +148,7 @@ func TestSettleByEvent(t *testing.T) {
 			t.Errorf("an event of %q: left %v, %v", key, left, err)
 		}
 	}
-	w.world.settle()
+	w.settle()
 }
 
 // Who examines a registry leaves an upload to the store's event, unless the registry verifies it itself.
@@ -176,7 +176,7 @@ func TestLeaveToEvent(t *testing.T) {
 				w.must(err)
 			}
 			w.done(got, d, content)
-			w.world.settle()
+			w.settle()
 		})
 	}
 }
@@ -253,7 +253,7 @@ func TestSettleOnce(t *testing.T) {
 	got, err := w.complete(up.ID)
 	w.must(err)
 	w.done(got, digest.FromString(content), content)
-	w.world.settle()
+	w.settle()
 }
 
 // An event may come when the upload, or its blob, is no more, and of objects that are no direct uploads.
@@ -296,7 +296,7 @@ func TestSettleLate(t *testing.T) {
 	if got := w.read(digest.FromString(chunk + "end")); got != chunk+"end" {
 		t.Error("the blob is another")
 	}
-	w.world.settle()
+	w.settle()
 }
 
 // A process can be frozen while it reads, for longer than its lease, and thaw when others have gone on.
@@ -361,7 +361,7 @@ func TestSettleFrozen(t *testing.T) {
 				w.absent(d)
 				w.audit()
 			}
-			w.world.settle()
+			w.settle()
 		})
 	}
 }
@@ -396,7 +396,7 @@ func TestSettleSkew(t *testing.T) {
 		got, err := w.complete(up.ID)
 		w.must(err)
 		w.done(got, digest.FromString(content), content)
-		w.world.settle()
+		w.settle()
 	}
 }
 
@@ -418,5 +418,5 @@ func TestSettleBegins(t *testing.T) {
 	got, err := w.complete(up.ID)
 	w.must(err)
 	w.done(got, digest.FromString(content), content)
-	w.world.settle()
+	w.settle()
 }

@@ -76,7 +76,7 @@ func directMeetings() []meeting {
 	waiting := func(_ context.Context, p *process) error { p.waits = true; return nil }
 	d := digest.FromString(large)
 	put := func(ctx context.Context, p *process) (err error) {
-		p.world.direct, err = p.reg.OpenDirect(ctx, repo, oci.DirectOpen{Digest: d, Size: int64(len(large))})
+		p.direct, err = p.reg.OpenDirect(ctx, repo, oci.DirectOpen{Digest: d, Size: int64(len(large))})
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func directMeetings() []meeting {
 	}
 	parts := func(content string) operation {
 		return func(ctx context.Context, p *process) (err error) {
-			p.world.direct, err = p.openParts(ctx, repo, d, content, everyPart)
+			p.direct, err = p.openParts(ctx, repo, d, content, everyPart)
 			return err
 		}
 	}
