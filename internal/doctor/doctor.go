@@ -60,20 +60,21 @@ type check struct {
 
 // patient is a registry under examination.
 type patient struct {
-	o       Options
-	base    *url.URL
-	http    *http.Client
-	repo    string
-	silence string // why it gave no first answer
-	closed  bool   // it asks for credentials
-	direct  bool   // it takes direct uploads
-	ready   bool   // credentials are good: pushes can be tried
-	pushed  string // digest of the manifest
-	image   []byte // the manifest itself
-	config  []byte // its blobs: one that is small, and
-	layer   []byte // one that no table keeps
-	blobs   map[string]bool
-	tags    map[string]bool // and digests of manifests
+	o          Options
+	base       *url.URL
+	http       *http.Client
+	repo       string
+	silence    string // why it gave no first answer
+	closed     bool   // it asks for credentials
+	direct     bool   // it takes direct uploads
+	ready      bool   // credentials are good: pushes can be tried
+	conditions bool   // it holds those of writes
+	pushed     string // digest of the manifest
+	image      []byte // the manifest itself
+	config     []byte // its blobs: one that is small, and
+	layer      []byte // one that no table keeps
+	blobs      map[string]bool
+	tags       map[string]bool // and digests of manifests
 
 	mu     sync.Mutex      // guards open
 	open   map[string]bool // paths of uploads that were begun and not ended

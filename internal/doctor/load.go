@@ -97,6 +97,9 @@ func (b busy) and(other busy) busy {
 }
 
 func (b busy) String() string {
+	if b == (busy{}) {
+		return "nobody was asked to come again"
+	}
 	return fmt.Sprintf("%d times 429 and %d times 503, %d of them without Retry-After, were tried again", b.throttled, b.unavailable, b.unhinted)
 }
 
