@@ -58,6 +58,7 @@ func alone(t *testing.T, found map[string]doctor.Finding, check, saw string, oth
 
 // TestDoctor examines the cloud as it is, and with faults before it.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	believes := new(atomic.Bool)
 	c := start(t, setting{weather: events.Weather{Seed: 1, Delay: 300 * time.Millisecond, Duplicate: 0.5}, store: func(next http.Handler) http.Handler {
 		naive := believing(next)
@@ -106,6 +107,7 @@ func TestDoctor(t *testing.T) {
 
 // TestDoctorWithoutEvents examines a cloud whose bucket's events get lost.
 func TestDoctorWithoutEvents(t *testing.T) {
+	t.Parallel()
 	c := start(t, setting{weather: events.Weather{Seed: 1, Lose: 1}})
 	alone(t, c.examine(t, c.URL, 0, new(hasty)), "event of the store", "no event after")
 }

@@ -15,6 +15,7 @@ import (
 // TestOrdersByHTTP sends requests that look like an operator's order wherever a client has a say: in the path, the query,
 // headers, cookies and the body. Each is a request, and makes no credential. Who may do nothing, and who may do all, are alike.
 func TestOrdersByHTTP(t *testing.T) {
+	t.Parallel()
 	c := start(t, setting{})
 	const order = `{"tare":"credential","do":"mint","name":"thief","rights":"admin"}`
 	text := func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }

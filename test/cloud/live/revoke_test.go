@@ -14,6 +14,7 @@ import (
 // TestRevoked sees that a credential that was revoked, and a token whose secret was forgotten, end as docs/operations.md
 // says, in processes that know both from before: within half a minute, and within a minute.
 func TestRevoked(t *testing.T) {
+	t.Parallel()
 	c := start(t, setting{parameters: map[string]string{"Options": "anonymous-pull=on"}})
 	ci, err := c.Mint(t.Context(), "ci", "push")
 	must(t, err)

@@ -80,6 +80,7 @@ func (c *cloud) openPut(t *testing.T, content []byte) upload {
 // TestSignedRequests tries what else a signed request could be good for: another object, method, content or length, what S3
 // does by queries and headers, and a longer life. It gives one PUT of one content to one object, for fifteen minutes.
 func TestSignedRequests(t *testing.T) {
+	t.Parallel()
 	ahead := new(atomic.Int64)
 	c := start(t, setting{now: func() time.Time { return clock.System{}.Now().Add(time.Duration(ahead.Load())) }})
 	content, other := bytes.Repeat([]byte("c"), 1000), bytes.Repeat([]byte("o"), 1000)
