@@ -408,6 +408,11 @@ func TestBrokenOff(t *testing.T) {
 	if f := found["cleanup"]; f.Result != doctor.Passed || strings.Contains(f.Saw, "0 manifests") || found["load"].Check != "" {
 		t.Errorf("%+v", f)
 	}
+	for name, f := range found {
+		if f.Result == doctor.Failed {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
 	if given.Load() != 1 {
 		t.Errorf("%d given up", given.Load())
 	}
