@@ -79,6 +79,7 @@ func every(f standin.Fault) standin.Plan { return func(standin.Request) standin.
 func (w *restored) questions(d *Deployment) []question {
 	w.t.Helper()
 	opened := w.send(d, question{method: "POST", path: "/v2/team/app/blobs/uploads/"})
+	defer opened.Body.Close()
 	upload := opened.Header.Get("Location")
 	_, old := layer("before")
 	content, digest := layer("refused")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -139,6 +140,7 @@ func forward(target string) (*httputil.ReverseProxy, error) {
 		},
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true},
 		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // of bodies that broke off: whoever reads them says so
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}, nil
 }
