@@ -85,8 +85,8 @@ func (p page) writeIdle(line func(string, ...any)) {
 	line("## A month in which nobody comes\n")
 	line("The sweep looks every %v, %s times a month: %s read units, %s invocations, %s in all. Logs and the schedule are in it.",
 		brief(d.interval), number(d.sweeps), number(p.idle.calls.reads), number(p.idle.calls.invocations), dollars(p.idle.total()))
-	line("What is stored comes on top. With an address for alarms, %s alarms and one metric are %s a month; the dashboard is %s.\n",
-		number(d.alarms), dollars(d.alarms*alarmMonth+metricMonth), dollars(dashMonth))
+	line("What is stored comes on top. With an address for alarms, %s alarms and two metrics are %s a month; the dashboard is %s.\n",
+		number(d.alarms), dollars(d.alarms*alarmMonth+2*metricMonth), dollars(dashMonth))
 }
 
 func (p page) writeKept(line func(string, ...any)) {
