@@ -192,9 +192,9 @@ bench: tare $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registri
 	$(GO) test -run '^$$' -bench Collect -benchtime 21x -timeout 60m $(filter -short,$(BENCH)) ./test/sweep
 
 .PHONY: bench-cloud
-bench-cloud: cloud-parts lambda ## measure the cloud on this machine: cold starts, zips, small images, clients that contend; BENCH='-short -run small'
+bench-cloud: cloud-parts lambda $(RIVALS)/registry ## measure the cloud on this machine: cold starts, images, contention, large layers; BENCH='-short -run small'
 	$(GO) -C test/cloud run ./bench -dynoxide $(DYNOXIDE) -versitygw $(VERSITYGW) -template $(CURDIR)/bin/cloud/template.json \
-	  -functions $(CURDIR)/bin/cloud -zips $(CURDIR)/bin/lambda $(BENCH)
+	  -functions $(CURDIR)/bin/cloud -zips $(CURDIR)/bin/lambda -distribution $(RIVALS)/registry $(BENCH)
 
 $(RIVALS)/registry: test/bench/rivals/distribution/go.mod
 	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/distribution install tool

@@ -40,6 +40,11 @@ type life struct {
 	err     error
 }
 
+// StartProgram starts any other program that listens at an address which its arguments name, and returns when it answers.
+func StartProgram(ctx context.Context, command func(address, port string) []string) (*Server, error) {
+	return start(ctx, command)
+}
+
 func start(ctx context.Context, command func(address, port string) []string) (*Server, error) {
 	s := &Server{command: command}
 	return s, s.Start(ctx)

@@ -42,6 +42,7 @@ type options struct {
 	zips       string
 	dynoxide   string
 	versitygw  string
+	rival      string
 	sections   string
 	overlap    time.Duration
 	short      bool
@@ -55,6 +56,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.zips, "zips", "", "the `folder` with what is deployed of them, as zips")
 	flags.StringVar(&o.dynoxide, "dynoxide", os.Getenv("TARE_DYNOXIDE"), "the `program` that stands in for DynamoDB; TARE_DYNOXIDE")
 	flags.StringVar(&o.versitygw, "versitygw", os.Getenv("TARE_VERSITYGW"), "the `program` that stands in for S3; TARE_VERSITYGW")
+	flags.StringVar(&o.rival, "distribution", os.Getenv("TARE_BENCH_DISTRIBUTION"), "the `program` of the CNCF's registry; TARE_BENCH_DISTRIBUTION")
 	flags.StringVar(&o.sections, "run", "", "only the sections whose name matches this `expression`")
 	flags.DurationVar(&o.overlap, "overlap", 5*time.Millisecond, "how long a transaction is under way at least, where clients contend")
 	flags.BoolVar(&o.short, "short", false, "do little work: it shows that everything runs, and no more than that")
@@ -66,14 +68,16 @@ func parse(args []string) (options, error) {
 type section struct {
 	name    string
 	overlap bool // transactions that overlap are canceled
+	far     bool // the bucket is as far away as a network makes it
 	measure func(ctx context.Context, b *bench) error
 }
 
 var sections = []section{
-	{"start", false, start},
-	{"small images", false, small},
-	{"one repository", true, oneRepository},
-	{"new repositories", true, newRepositories},
+	{name: "start", measure: start},
+	{name: "small images", measure: small},
+	{name: "one repository", overlap: true, measure: oneRepository},
+	{name: "new repositories", overlap: true, measure: newRepositories},
+	{name: "large layers", far: true, measure: large},
 }
 
 // bench is a cloud with a registry in it, and what is said about it.
@@ -82,6 +86,8 @@ type bench struct {
 	client  *client
 	out     io.Writer
 	short   bool
+	rival   string // program
+	data    string // a folder for what is in the way of nobody
 	results *results
 	api     string // name of the function
 	folder  string // of the zips
@@ -127,13 +133,16 @@ func one(ctx context.Context, o options, s section, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{out: out, short: o.short, results: &results{}, folder: o.zips}
+	b := &bench{out: out, short: o.short, rival: o.rival, data: folder, results: &results{}, folder: o.zips}
 	settings := deploy.Options{
 		Bootstraps: o.bootstraps, DynamoDB: o.dynoxide, S3: o.versitygw, Data: folder, Interval: time.Hour,
 		Weather: events.Weather{Seed: 1}, Concurrency: 128, Observe: b.results.observe,
 	}
 	if s.overlap {
 		settings.Overlap = o.overlap
+	}
+	if s.far {
+		settings.Far = standin.Far{Rate: lineRate, Away: lineAway}
 	}
 	if b.Deployment, err = deploy.Start(ctx, stack, settings); err != nil {
 		return err

@@ -52,6 +52,7 @@ type Options struct {
 	Observe         func(function string, r lambda.Result)          // see lambda.Options
 	Judge           Judge                                           // nil: whoever asks may
 	Environment     map[string]string                               // more variables for every function
+	Far             standin.Far                                     // everybody's connections to the bucket
 }
 
 // Judge decides what a role may do. It stands between the functions and the stand-ins.
@@ -83,6 +84,7 @@ type Deployment struct {
 	Table   *standin.Proxy // in front of the table
 	Objects *standin.Proxy // in front of the bucket
 	Engines Engines
+	S3      string // the address at which everybody reaches the bucket
 
 	stack     template.Stack
 	endpoints map[string]string // variables of every function
@@ -112,7 +114,10 @@ func Start(ctx context.Context, stack template.Stack, o Options) (d *Deployment,
 	if err != nil {
 		return d, fmt.Errorf("bucket: %w", err)
 	}
-	d.endpoints = map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": table, "AWS_ENDPOINT_URL_S3": objects}
+	if d.S3, err = d.away(objects); err != nil {
+		return d, fmt.Errorf("bucket: %w", err)
+	}
+	d.endpoints = map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": table, "AWS_ENDPOINT_URL_S3": d.S3}
 	if err := d.startLambda(); err != nil {
 		return d, fmt.Errorf("functions: %w", err)
 	}

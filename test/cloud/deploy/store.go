@@ -114,6 +114,19 @@ func (d *Deployment) startBucket(ctx context.Context) (string, error) {
 	return "http://" + address, err
 }
 
+// away puts a line in front of an address, where the options say so.
+func (d *Deployment) away(url string) (string, error) {
+	if d.options.Far == (standin.Far{}) {
+		return url, nil
+	}
+	line, err := standin.StartLine(url, d.options.Far)
+	if err != nil {
+		return "", err
+	}
+	d.closing(func() error { line.Close(); return nil })
+	return line.URL, nil
+}
+
 // apart drops the credentials that a client keeps because it was led from loopback to loopback: on AWS, S3 has another
 // host name than the registry, and clients leave them behind. Another address of loopback would not do: crane goes to
 // none that the registry is not at.
@@ -154,6 +167,11 @@ func createTable(ctx context.Context, engine string, definition []byte) error {
 	r.Header.Set("X-Amz-Target", "DynamoDB_20120810.CreateTable")
 	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	return send(ctx, r, definition, "dynamodb", "ResourceInUseException")
+}
+
+// CreateBucket makes another bucket, for somebody who is no part of the stack.
+func (d *Deployment) CreateBucket(ctx context.Context, name string) error {
+	return createBucket(ctx, d.Objects.URL, name)
 }
 
 func createBucket(ctx context.Context, engine, name string) error {
