@@ -31,7 +31,7 @@ func (p *push) sendParts(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	jobs := make(chan job)
+	jobs := make(chan job, p.c.opts.Parallel) // nobody waits while the next are made ready
 	var work sync.WaitGroup
 	work.Go(func() {
 		defer close(jobs)
