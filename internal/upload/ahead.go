@@ -16,7 +16,7 @@ import (
 // aheadBlocks blocks.
 const (
 	aheadBlock  = 8 << 20
-	aheadBlocks = 6
+	aheadBlocks = 10
 	aheadTries  = 3
 )
 
