@@ -59,7 +59,7 @@ func (p *push) run(ctx context.Context) error {
 	}
 	for round := 1; ; round++ {
 		if p.up.State == oci.DirectOpened {
-			if err := p.send(ctx); err != nil && !errors.Is(err, errNoUpload) {
+			if err := p.send(ctx); err != nil && !elsewhere(err) {
 				return err
 			}
 		}
@@ -69,6 +69,12 @@ func (p *push) run(ctx context.Context) error {
 		}
 		p.resumed = true // something did not arrive: find out what
 	}
+}
+
+// elsewhere tells of an error that it may mean that another client has completed the same upload. To complete it again tells.
+func elsewhere(err error) bool {
+	code := oci.CodeOf(err)
+	return errors.Is(err, errNoUpload) || code == oci.BlobUploadInvalid || code == oci.BlobUploadUnknown
 }
 
 // maxRounds is how often what the registry says is missing is sent again.
