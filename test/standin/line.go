@@ -105,7 +105,7 @@ type packet struct {
 }
 
 const (
-	packetSize = 64 << 10
+	packetSize = 256 << 10
 	// ahead is for how long a direction that was not read in time may be faster than its rate, and how far its reading may
 	// be ahead of it: timers are not exact.
 	ahead = 5 * time.Millisecond

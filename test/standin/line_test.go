@@ -88,8 +88,9 @@ func TestLineWithoutLimits(t *testing.T) {
 	line, client := far(t, echo(t).URL, standin.Far{})
 	exchange(t, client, line.URL, 3<<20)
 	line.Close()
-	if _, err := client.Get(line.URL); err == nil {
+	if answer, err := client.Get(line.URL); err == nil {
 		t.Error("the line is closed, and somebody answers")
+		answer.Body.Close()
 	}
 }
 

@@ -72,6 +72,8 @@ func large(ctx context.Context, b *bench) error {
 				return err
 			}
 			ours, theirs = append(ours, mine), append(theirs, other)
+			fmt.Fprintf(os.Stderr, "%s, round %d: %.1f %.1f %.1f; distribution %.1f %.1f\n", k.name, round+1,
+				mine.sent.Seconds(), mine.answered.Seconds(), mine.pullable.Seconds(), other.answered.Seconds(), other.pullable.Seconds())
 			ratios = append(ratios, other.pullable.Seconds()/mine.pullable.Seconds())
 		}
 		slices.Sort(ratios)
@@ -174,7 +176,10 @@ func (b *bench) pushRival(ctx context.Context, base string, l layer) (v visit, e
 func (b *bench) pull(ctx context.Context, from string, l layer, as func(*http.Request), begin time.Time, v visit) (visit, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: pullers}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+	client := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		r.Header.Del("Authorization") // the bucket has the host name of the registry here, as it has nowhere else
+		return nil
+	}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return v, err

@@ -52,7 +52,7 @@ type Options struct {
 	Observe         func(function string, r lambda.Result)          // see lambda.Options
 	Judge           Judge                                           // nil: whoever asks may
 	Environment     map[string]string                               // more variables for every function
-	Far             standin.Far                                     // everybody's connections to the bucket
+	Far             standin.Far                                     // everybody's connections to the bucket, which then sends no events, knows no judge and has no faults
 }
 
 // Judge decides what a role may do. It stands between the functions and the stand-ins.
