@@ -17,7 +17,6 @@ import (
 
 	"tare/functions/internal/cloud"
 	"tare/internal/clock"
-	"tare/internal/oci"
 	"tare/internal/store"
 	"tare/internal/store/faultstore"
 	"tare/internal/store/memstore"
@@ -52,7 +51,7 @@ func (w *world) leave(n int) {
 	w.t.Helper()
 	for i := range n {
 		content := fmt.Sprintf("content %d", i)
-		if _, err := w.ledger.FinishWhole(w.t.Context(), "team/app", fmt.Sprintf("%032x", i), oci.Digest(digest.FromString(content)), content); err != nil {
+		if _, err := w.ledger.FinishWhole(w.t.Context(), "team/app", fmt.Sprintf("%032x", i), digest.FromString(content), content); err != nil {
 			w.t.Fatal(err)
 		}
 	}
