@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -419,4 +420,33 @@ func TestSettleBegins(t *testing.T) {
 	w.must(err)
 	w.done(got, digest.FromString(content), content)
 	w.settle()
+}
+
+// An object of another size than was said is not read: it is rejected at once, and not again and again.
+func TestSettleOfAnotherSize(t *testing.T) {
+	for name, size := range map[string]int{"fewer bytes": minPart, "more bytes": 3 * minPart} {
+		t.Run(name, func(t *testing.T) {
+			w := newDirect(t, true)
+			up := w.completed(pattern(1, 2*minPart))
+			w.putTogether(w.object(up.ID), pattern(1, size))
+			settler, _ := w.settler(0, func() { t.Error("the object was read") })
+			left, err := settler.Settle(t.Context(), w.object(up.ID), far)
+			w.must(err)
+			if state := w.row(up.ID).State; left || state != refcount.DirectRejected {
+				t.Errorf("left %v, the upload is %q", left, state)
+			}
+			w.settle()
+		})
+	}
+}
+
+// putTogether makes an object of one part, of which the store has no sum.
+func (w *direct) putTogether(object, content string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	id, err := w.store.Begin(ctx, object)
+	w.must(err)
+	p, err := w.store.Part(ctx, object, id, w.store.Turn(), 1, 0, strings.NewReader(content), int64(len(content)))
+	w.must(err)
+	w.must(w.store.Complete(ctx, object, id, []store.Part{p}))
 }
