@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -152,6 +153,43 @@ func TestContention(t *testing.T) {
 		t.Errorf("got %v, error %v, want %d", rows, err, clients*each)
 	}
 	t.Logf("%d clients, %d commits on one row in %s, %d conflicts", clients, clients*each, time.Since(began).Round(time.Millisecond), p.Hurt())
+}
+
+// Clients that push images with the same ten layers at once all come through, also where transactions that are canceled are
+// in the way of others.
+func TestManyAtTenRows(t *testing.T) {
+	const clients, shared = 50, 10
+	e := startEngine(t)
+	p := e.proxy(t)
+	table := e.table(t)
+	for name, plan := range map[string]standin.Plan{"the later one is canceled": standin.Overlap(5 * time.Millisecond), "both may be": standin.Collide(5 * time.Millisecond)} {
+		p.Use(plan)
+		before, hurt := p.Seen()["TransactWriteItems"], p.Hurt()
+		took := make([]time.Duration, clients)
+		var wg sync.WaitGroup
+		for i := range clients {
+			s := e.store(t, table, p)
+			wg.Go(func() {
+				tx := store.Tx{Token: token(), Ops: []store.Op{{Key: store.Key{PK: name, SK: fmt.Sprint("own ", i)}, Kind: store.OpPut, If: []store.Cond{{Is: store.Absent}}}}}
+				for n := range shared {
+					tx.Ops = append(tx.Ops, store.Op{Key: store.Key{PK: name, SK: fmt.Sprint("layer ", n)}, Kind: store.OpUpdate, Add: []store.Attr{{Name: "refs", Value: store.Int(1)}}})
+				}
+				began := time.Now()
+				if err := settle(t.Context(), s, tx); err != nil {
+					t.Errorf("%s: client %d: %v", name, i, err)
+				}
+				took[i] = time.Since(began)
+			})
+		}
+		wg.Wait()
+		rows, err := e.store(t, table, nil).Get(t.Context(), store.Key{PK: name, SK: "layer 0"})
+		if err != nil || rows[0].Num("refs") != clients {
+			t.Errorf("%s: got %v, error %v, want %d", name, rows, err, clients)
+		}
+		slices.Sort(took)
+		t.Logf("%s: %d clients, %d transactions sent, %d canceled, median %s, most %s", name, clients, p.Seen()["TransactWriteItems"]-before, p.Hurt()-hurt,
+			took[clients/2].Round(time.Millisecond), took[clients-1].Round(time.Millisecond))
+	}
 }
 
 // settle sends a transaction as the ledger does, until it is known.

@@ -263,8 +263,8 @@ func (x *exchange) reset() {
 			if tcp, ok := conn.(*net.TCPConn); ok {
 				_ = tcp.SetLinger(0)
 			}
+			x.p.hurts() // before the client can know
 			_ = conn.Close()
-			x.p.hurts()
 			return
 		}
 	}

@@ -38,8 +38,8 @@ type Options struct {
 	// Timeout is for how long one request may take; 0: five seconds. A commit that takes longer has an unknown outcome.
 	Timeout time.Duration
 
-	// Tries is how often a request is sent at most while nothing comes of it; 0: eight. The pauses between take half a
-	// second in all where transactions conflict, and two seconds where DynamoDB throttles, on average.
+	// Tries is how often a request is sent at most while nothing comes of it; 0: ten. The pauses between take three
+	// seconds in all, on average.
 	Tries int
 }
 
@@ -62,7 +62,7 @@ func New(client *dynamodb.Client, table string, opts Options) *Store {
 		opts.Timeout = 5 * time.Second
 	}
 	if opts.Tries == 0 {
-		opts.Tries = 8
+		opts.Tries = 10
 	}
 	return &Store{client: client, table: table, opts: opts}
 }
@@ -100,8 +100,12 @@ func fail(op, key string, outcome, cause error) error {
 
 // pause waits before try number n, counted from 1, of a request of which nothing came because of cause: a random time
 // below a bound that doubles.
+//
+// Transactions that meet wait for up to two seconds in the end, though one takes only some milliseconds: DynamoDB does not say
+// whether one that is canceled holds its rows until then, and if so, many that come again too soon cancel one another for
+// ever (docs/decisions/0032).
 func (s *Store) pause(ctx context.Context, n int, cause error) error {
-	least, most := 20*time.Millisecond, 200*time.Millisecond
+	least, most := 20*time.Millisecond, 2*time.Second
 	if !errors.Is(cause, store.ErrContended) {
 		least, most = 50*time.Millisecond, time.Second
 	}
