@@ -186,9 +186,9 @@ func (l *Ledger) FinishDirect(ctx context.Context, x Direct) error {
 		}
 		found := readLink(rows[0])
 		switch r := rows[2]; {
-		case r == nil && found.there:
-			return l.renew(ctx, now, x.Repo, x.Digest, found)
-		case r == nil || !readDirect(x.Object, r).owns():
+		case r == nil:
+			return l.finishedBefore(ctx, now, x.Repo, x.Digest, found)
+		case !readDirect(x.Object, r).owns():
 			return errUploadUnknown
 		case r.Text(attrVersion) != x.version:
 			return oci.Errorf(oci.BlobUploadInvalid, "another request is at work on this upload")

@@ -148,10 +148,22 @@ func (l *Ledger) finished(ctx context.Context, now time.Time, s Session, d oci.D
 	if isOpen(r) {
 		return errBusy
 	}
+	return l.finishedBefore(ctx, now, s.Repo, d, found)
+}
+
+// finishedBefore answers for an upload that is gone: by a commit that made the blob, or otherwise. The batch that found it gone
+// may have read the link before that commit.
+func (l *Ledger) finishedBefore(ctx context.Context, now time.Time, repo oci.Repository, d oci.Digest, found link) error {
 	if !found.there {
-		return errUploadUnknown
+		r, err := l.get(ctx, linkKey(repo, d))
+		if err != nil {
+			return err
+		}
+		if found = readLink(r); !found.there {
+			return errUploadUnknown
+		}
 	}
-	return l.renew(ctx, now, s.Repo, d, found)
+	return l.renew(ctx, now, repo, d, found)
 }
 
 // Content reads the bytes of a blob that is kept in the table. An object that is not there is ErrNotFound: its blob was

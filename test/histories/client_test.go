@@ -110,6 +110,9 @@ func (c *client) request(o operation) answer {
 		c.told(e, began, err)
 		return e.answer
 	}
+	if o.verb == end {
+		o.blob, o.way = c.w.uploads[o.repo].blob, c.w.uploads[o.repo].way
+	}
 	e := c.w.history.ask(c.name, o, c.w.clock.Now())
 	err = c.send(o, up, &e.answer)
 	c.told(e, began, err)
@@ -134,7 +137,10 @@ func (c *client) send(o operation, up oci.Upload, a *answer) error {
 		return c.finishUpload(o, up)
 	case cancel:
 		c.w.cancels = true
-		return c.reg.CancelUpload(c.ctx, r, c.w.uploads[o.repo])
+		return c.reg.CancelUpload(c.ctx, r, c.w.uploads[o.repo].ID)
+	case end:
+		c.w.ends = true
+		return c.finishUpload(o, c.w.uploads[o.repo].Upload)
 	case head:
 		_, err := c.reg.ResolveBlob(c.ctx, r, blobs[o.blob].digest)
 		return err
@@ -187,12 +193,10 @@ func (c *client) startUpload(o operation) (oci.Upload, error) {
 	}
 	r, content := repos[o.repo], blobs[o.blob].content
 	up, err := c.reg.StartUpload(c.ctx, r)
-	c.w.uploads[o.repo] = up.ID
-	if o.way == inTwo {
-		return up, err
-	}
 	half := len(content) / 2
-	for _, chunk := range []string{content[:half], content[half:]} {
+	chunks := map[string][]string{inHalves: {content[:half]}, inChunks: {content[:half], content[half:]}}[o.way]
+	c.w.uploads[o.repo] = begun{oci.Upload{ID: up.ID, Offset: int64(len(strings.Join(chunks, "")))}, o}
+	for _, chunk := range chunks {
 		if err == nil {
 			up, err = c.reg.WriteUpload(c.ctx, r, up.ID, up.Offset, strings.NewReader(chunk), int64(len(chunk)))
 		}

@@ -31,6 +31,8 @@ var themes = []theme{
 	{push: 35, get: 20, untag: 15, erase: 10, undelete: 10, list: 5},
 	// Uploads come and go.
 	{upload: 50, cancel: 20, head: 10, mount: 10},
+	// Uploads are ended by two at once.
+	{upload: 45, end: 30, head: 5, fetch: 5, mount: 5, remove: 5},
 	// Manifests come and go.
 	{push: 25, pushImage: 10, pull: 15, remove: 8, head: 5, erase: 25, undelete: 12},
 }
@@ -217,7 +219,9 @@ func (g generator) operation() operation {
 	switch o.verb {
 	case upload:
 		o.way = one(g, inOne, inTwo, inChunks)
-		if g.direct && g.chance(60) {
+		if g.theme[end] > 0 {
+			o.way = one(g, inTwo, inHalves, inHalves, inChunks)
+		} else if g.direct && g.chance(60) {
 			o.way = one(g, directly, inParts)
 		}
 	case begin:

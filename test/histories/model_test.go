@@ -61,6 +61,8 @@ func (m *model) step(e *event) (want string) {
 		}
 		r.touch(e.blob, now)
 		return e.want(done, "")
+	case end:
+		return r.end(e)
 	case begin:
 		return r.begin(e)
 	case complete:
@@ -158,6 +160,21 @@ func (m *model) look(e *event, repo, b int) string {
 	}
 	delete(r.blobs, b)
 	return e.want(refused, oci.BlobUnknown)
+}
+
+// end is a closing request for an upload that was finished or canceled, or whose end has come.
+func (r *modelRepo) end(e *event) string {
+	switch {
+	case e.answer.code == oci.BlobUploadUnknown:
+		return ""
+	case e.answer.outcome == done && (r.possible(e.blob) || e.way == inTwo): // which begins it anew
+		r.touch(e.blob, e.askedAt)
+		return ""
+	case r.certain(e.blob, e.askedAt) || e.way == inTwo:
+		return e.want(done, "")
+	}
+	delete(r.blobs, e.blob)
+	return e.want(refused, oci.RangeInvalid)
 }
 
 func (m *model) mount(e *event) string {

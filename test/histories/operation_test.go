@@ -17,6 +17,7 @@ type verb string
 const (
 	upload   verb = "upload"   // a blob, in one of the ways
 	cancel   verb = "cancel"   // the upload that was begun last in the repository, whoever is at it
+	end      verb = "end"      // that upload, by the closing request that its client makes, too
 	head     verb = "head"     // a blob
 	fetch    verb = "fetch"    // a blob, with its bytes
 	mount    verb = "mount"    // a blob from the other repository
@@ -40,12 +41,13 @@ const (
 	restart   verb = "restart" // of the process, and of a store on disk; only in sequences
 )
 
-var verbs = []verb{upload, cancel, head, fetch, mount, remove, push, get, untag, erase, undelete, list, sweep, pushImage, pull, wait, restart, begin, complete, settle, abort}
+var verbs = []verb{upload, cancel, head, fetch, mount, remove, push, get, untag, erase, undelete, list, sweep, pushImage, pull, wait, restart, end, begin, complete, settle, abort}
 
 // The ways of an upload, and of a sweep.
 const (
 	inOne      = "post"   // one request
 	inTwo      = "put"    // a POST, and a PUT with all the bytes
+	inHalves   = "half"   // a POST, a PATCH and a PUT
 	inChunks   = "patch"  // a POST, two PATCHes and an empty PUT
 	directly   = "direct" // a direct upload in one PUT
 	inParts    = "parts"  // one in parts
@@ -156,7 +158,7 @@ func parseOperation(s string) (operation, error) {
 			o.blob = place
 		case w[0] == 'm' && err == nil && place < len(manifests):
 			o.manifest = place
-		case slices.Contains([]string{inOne, inTwo, inChunks, directly, inParts, withGhosts}, w):
+		case slices.Contains([]string{inOne, inTwo, inHalves, inChunks, directly, inParts, withGhosts}, w):
 			o.way = w
 		default:
 			return o, fmt.Errorf("%q: what is %q?", s, w)

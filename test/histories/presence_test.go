@@ -165,7 +165,7 @@ func (e *event) onBlob(r, b int) (presenceStep, bool) {
 	case e.blob != b:
 	case e.verb == upload && a.outcome != refused:
 		return step(isBrought, lease)
-	case (e.verb == begin || e.verb == complete) && a.outcome != refused:
+	case (e.verb == end || e.verb == begin || e.verb == complete) && a.outcome != refused:
 		return step(isBrought, lease)
 	case e.verb == head || e.verb == fetch:
 		return e.sight(step, lease)

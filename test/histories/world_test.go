@@ -49,14 +49,21 @@ type world struct {
 	index   *faultstore.Index
 	opts    options
 	lives   uint64
-	uploads [len(repos)]string // the upload that was begun last
+	uploads [len(repos)]begun  // the upload that was begun last
 	direct  [len(repos)]direct // the direct upload that was opened last
 	cancels bool               // somebody cancels uploads
+	ends    bool               // somebody ends uploads of others
 	removes bool               // somebody removes blobs
 	faults  []fault
 	stopped bool
 
 	open func() durable // opens the store again; nil: there is nothing to open
+}
+
+// begun is an upload, and the operation that began it.
+type begun struct {
+	oci.Upload
+	operation
 }
 
 // options say what is special about a world.
@@ -157,6 +164,7 @@ func (w *world) reopen() {
 var expected = map[verb][]oci.Code{
 	upload:   {},
 	cancel:   {oci.BlobUploadUnknown},
+	end:      {oci.BlobUploadUnknown, oci.BlobUploadInvalid, oci.RangeInvalid}, // it does not stand there
 	begin:    {},
 	complete: {oci.BlobUploadUnknown, oci.BlobUploadInvalid}, // it has ended; its bytes have not come
 	settle:   {},
@@ -198,7 +206,9 @@ func (w *world) look(c *client, e *event) {
 		stood := e.answeredAt.Sub(e.began)
 		switch code := e.answer.code; {
 		case e.verb != upload && e.verb != begin:
-		case e.direct() && w.removes && code == oci.BlobUploadUnknown: // it is finished, and the blob has gone
+		case w.ends && e.way != inOne && (w.removes && code == oci.RangeInvalid || !w.opts.gathers && code == oci.BlobUploadInvalid):
+			return
+		case (e.direct() || w.ends) && w.removes && code == oci.BlobUploadUnknown: // it is finished, and the blob has gone
 			return
 		case w.cancels && (code == oci.BlobUploadUnknown || code == oci.BlobUploadInvalid || code == oci.RangeInvalid):
 			return
