@@ -195,6 +195,8 @@ bench: tare $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registri
 bench-cloud: cloud-parts lambda $(RIVALS)/registry ## measure the cloud on this machine: cold starts, images, contention, large layers; BENCH='-short -run small'
 	$(GO) -C test/cloud run ./bench -dynoxide $(DYNOXIDE) -versitygw $(VERSITYGW) -template $(CURDIR)/bin/cloud/template.json \
 	  -functions $(CURDIR)/bin/cloud -zips $(CURDIR)/bin/lambda -distribution $(RIVALS)/registry $(BENCH)
+	$(if $(findstring -run,$(BENCH)),,$(STANDINS) $(GO) test -run '^$$' -bench Collect -benchtime 11x -timeout 60m \
+	  $(filter -short,$(BENCH)) ./test/sweep -dynamodb)
 
 $(RIVALS)/registry: test/bench/rivals/distribution/go.mod
 	GOBIN=$(RIVALS) $(GO) -C test/bench/rivals/distribution install tool
