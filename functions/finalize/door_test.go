@@ -64,8 +64,8 @@ func TestBothEvents(t *testing.T) {
 	for _, payload := range [][]byte{created(t), []byte(`{"tare":"settle","upload":"` + object + `"}`)} {
 		s := &stage{need: 1}
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
-		if _, err := newDoor(s).Invoke(ctx, payload); err != nil {
-			t.Fatal(err)
+		if out, err := newDoor(s).Invoke(ctx, payload); err != nil || string(out) != "{}" {
+			t.Fatalf("%q, %v", out, err)
 		}
 		end, _ := ctx.Deadline()
 		cancel()

@@ -71,7 +71,10 @@ func (w *world) said() (line map[string]any) {
 func (w *world) call(within time.Duration) error {
 	ctx, cancel := context.WithDeadline(w.t.Context(), time.Now().Add(time.Hour))
 	defer cancel()
-	_, err := w.Invoke(deadlined{ctx, w.clock.Now().Add(within)}, []byte(scheduled))
+	out, err := w.Invoke(deadlined{ctx, w.clock.Now().Add(within)}, []byte(scheduled))
+	if (err == nil) != (string(out) == "{}") {
+		w.t.Errorf("it answers %q, with %v", out, err)
+	}
 	return err
 }
 
