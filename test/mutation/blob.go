@@ -71,12 +71,6 @@ func blobFaults() []fault {
 			why:  "the session expired, and its object is owned by a tombstone, too",
 		},
 		{
-			name: "finish-aside-of-any-session", invariant: "C1", file: finishFile,
-			from: "t.remove(sessionKey(upload.ID), next.asRead()...)",
-			to:   "t.remove(sessionKey(upload.ID))",
-			why:  "what an upload named since it was read stays behind",
-		},
-		{
 			name: "finish-aside-buries-nothing", invariant: "C1", file: finishFile,
 			from: "l.buryOwned(&t, now, next.named, 0, whyRestarted)\n",
 			to:   "_ = next.named\n",
