@@ -244,6 +244,42 @@ func TestWhatWasGivenUpDoesNotLeave(t *testing.T) {
 	}
 }
 
+// A transport may give the same body again within one call, when its connection turned out dead. What was in time at first
+// may be too late then; and whether it was applied at first nobody knows.
+func TestABodyThatIsGivenAgainKeepsBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		passes time.Duration
+		leaves bool
+	}{"in time": {time.Minute - 1, true}, "too late": {time.Minute, false}} {
+		t.Run(name, func(t *testing.T) {
+			clk := clock.NewManual(start)
+			tries := 0
+			network := failing(func(r *http.Request) (*http.Response, error) {
+				tries++
+				if _, err := io.ReadAll(r.Body); err != nil {
+					t.Errorf("the first time: %v", err)
+				}
+				clk.Advance(c.passes)
+				again, err := r.GetBody()
+				if err != nil {
+					t.Fatal(err)
+				}
+				sent, err := io.ReadAll(again)
+				if left := err == nil && strings.HasSuffix(string(sent), "}"); left != c.leaves {
+					t.Errorf("the second time: left %v: %q, %v", left, sent, err)
+				}
+				return nil, errors.Join(errors.New("connection reset"), err)
+			})
+			s := dynamostore.New(client("http://rows.example", network), "rows", dynamostore.Options{Clock: clk, Tries: 3})
+			x := tx(put("a"))
+			x.Before = start.Add(time.Minute)
+			if err := s.Commit(t.Context(), x); !is(err, store.ErrUnknownOutcome) || tries != 1 {
+				t.Errorf("got %v after %d tries", err, tries)
+			}
+		})
+	}
+}
+
 func TestACanceledCommit(t *testing.T) {
 	for _, sent := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())

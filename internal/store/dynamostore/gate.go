@@ -104,13 +104,17 @@ func (g *gate) Do(r *http.Request) (*http.Response, error) {
 	return g.next.Do(r)
 }
 
-// pass tells whether the last byte may leave.
+// pass tells whether the last byte may leave. The clock is asked each time: the transport may give the body again, long after
+// it left once, and that it left once is what the state keeps saying then.
 func (g *gate) pass() error {
 	if !g.before.IsZero() && !g.clock.Now().Before(g.before) {
 		g.state.CompareAndSwap(gateOpen, gateLate)
-	} else {
-		g.state.CompareAndSwap(gateOpen, gatePassed)
+		if g.state.Load() == gateShut {
+			return errShut
+		}
+		return errLate
 	}
+	g.state.CompareAndSwap(gateOpen, gatePassed)
 	switch g.state.Load() {
 	case gatePassed:
 		return nil
