@@ -51,7 +51,7 @@ type door struct {
 
 // Invoke implements lambda.Handler. An event of another shape is an error: it is not half of one. That something which is not
 // ours came to the bucket is no such event, and no failure either: no other call would find anything to do.
-func (d *door) Invoke(ctx context.Context, payload []byte) ([]byte, error) { //nolint:unparam // lambda.Handler asks for an answer
+func (d *door) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	s, err := d.read(payload)
 	if errors.Is(err, errForeign) {
 		d.log.Warn("The bucket has an object that is none of the registry's.", "error", err)

@@ -27,7 +27,7 @@ type door struct {
 
 // Invoke implements lambda.Handler: one sweep, as far as the time of a call allows. The event is {"tare":"sweep"}; any other
 // is an error. The last line of the log says what was done, and by how many seconds what is left is late.
-func (d *door) Invoke(ctx context.Context, payload []byte) ([]byte, error) { //nolint:unparam // lambda.Handler asks for an answer
+func (d *door) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var event struct {
 		Tare string `json:"tare"`
 	}
