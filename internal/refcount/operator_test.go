@@ -149,6 +149,60 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	}
 }
 
+// denied is a store of objects of which it does not delete one: it says why.
+type denied struct {
+	durable
+	key string
+	why error
+}
+
+func (d denied) Delete(ctx context.Context, key string) error {
+	if key == d.key {
+		return &store.Error{Op: "delete", Key: key, Outcome: d.why}
+	}
+	return d.durable.Delete(ctx, key)
+}
+
+// An object that the store refuses to delete is counted, every time, and does not keep the others. A store that is not there
+// ends the sweep.
+func TestSweepMeetsAnObjectThatCannotBeDeleted(t *testing.T) {
+	for why, ends := range map[error]bool{store.ErrRefused: false, store.ErrUnavailable: true} {
+		w := newWorld(t)
+		ctx := t.Context()
+		bad, err := w.Look(ctx, repo, w.upload(repo, big))
+		w.must(err)
+		w.clock.Advance(time.Minute) // the first of all to be due
+		for i := range 40 {
+			w.upload(repo, fmt.Sprint(big, i))
+		}
+		objects := denied{w.store, bad.Object, why}
+		l, err := refcount.New(refcount.Stores{Table: w.store, Objects: objects, Parts: objects}, w.clock,
+			refcount.Config{Margins: w.Margins(), InlineLimit: w.InlineLimit(), NewToken: seededTokens(2)})
+		w.must(err)
+		ended := 0
+		var last refcount.Report
+		for range 8 {
+			w.clock.Advance(25 * time.Hour)
+			if last, err = l.Sweep(ctx, refcount.SweepOptions{}); err != nil {
+				ended++
+			}
+		}
+		if ends {
+			if ended == 0 {
+				t.Errorf("%v: the sweep went on", why)
+			}
+			continue
+		}
+		if ended > 0 || last.Failed != 1 || len(last.Errors) != 1 || !errors.Is(last.Errors[0], why) || w.objects() != 1 {
+			t.Errorf("%v: %d sweeps ended, %d objects are left; the last: %+v", why, ended, w.objects(), last)
+		}
+		w.settle() // it goes when it may
+		if n := w.objects(); n != 0 {
+			t.Errorf("%d objects are left", n)
+		}
+	}
+}
+
 func TestSweepStopsAtItsLimit(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()

@@ -58,7 +58,8 @@ type sweep struct {
 // since what it removes makes other rows due. It holds no lock: any number may run beside each other and beside all
 // traffic, and each may stop between any two calls.
 //
-// A row that cannot be handled is counted and does not stop the others. The error is the context's, where it ended
+// A row that cannot be handled is counted and does not stop the others, and so is one whose object the store refuses to give
+// away: it comes first again in every sweep, since it has been due for longest. The error is the context's, where it ended
 // before the sweep did, or ErrUnavailable when the store is not there; the report says what was done until then.
 func (l *Ledger) Sweep(ctx context.Context, opts SweepOptions) (Report, error) {
 	s := &sweep{l: l, opts: opts}
@@ -153,7 +154,7 @@ func (s *sweep) sweepRow(ctx context.Context, k store.Key, r store.Row) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrContended):
+	case errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrContended) && !errors.Is(err, store.ErrRefused):
 		return err
 	}
 	s.report.Failed++

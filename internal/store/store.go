@@ -29,6 +29,9 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 	// ErrContended: another transaction was at one of the rows. Nothing happened. It is an [ErrUnavailable], too.
 	ErrContended = fmt.Errorf("%w: contended", ErrUnavailable)
+	// ErrRefused: the store does not want this call, perhaps because of this one key. Nothing happened, and it says nothing about
+	// what is at the key. It is an [ErrUnavailable], too.
+	ErrRefused = fmt.Errorf("%w: refused", ErrUnavailable)
 	// ErrUnknownOutcome: the call may or may not have happened, or may still happen until its deadline.
 	ErrUnknownOutcome = errors.New("unknown outcome")
 	// ErrFull: there is no room for more bytes; nothing happened. It is an [ErrUnavailable], too.

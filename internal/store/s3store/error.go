@@ -93,7 +93,8 @@ func (c *call) refusesParts(outcome error) bool {
 // outcome is the one place where S3's errors get their meaning ("Error responses", API Reference, 2026-11).
 //
 // Below 500 S3 has refused and nothing happened. Its own 5xx, and a connection that broke, leave open whether a write was
-// done. Only SlowDown and its kin are refusals, too.
+// done. Only SlowDown and its kin are refusals, too. What S3 says of credentials, of the bucket or of its load is ErrUnavailable;
+// what it denies, or forbids in words that are not known here, may be one object's own affair, and is ErrRefused.
 //
 // Access that is denied says nothing about the object: S3 denies a read of one that is not there, too, to who may not list the
 // bucket (GetObject, "Permissions"). Taken for absence, it would turn a lost permission into lost blobs.
@@ -122,9 +123,15 @@ func (c *call) outcome(err error) error {
 		return store.ErrContended
 	case "SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded":
 		return store.ErrUnavailable
-	}
-	if status := statusOf(err); status >= 300 && status < 500 {
+	case "NoSuchBucket", "ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed",
+		"RequestExpired", "AccountProblem", "AllAccessDisabled", "NotSignedUp": // of no object in particular
 		return store.ErrUnavailable
+	}
+	switch status := statusOf(err); {
+	case status >= 300 && status < 400, status == http.StatusTooManyRequests:
+		return store.ErrUnavailable
+	case status >= 400 && status < 500:
+		return store.ErrRefused
 	}
 	return lost
 }

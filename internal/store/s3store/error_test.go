@@ -81,6 +81,30 @@ func TestWhatIsRefusedHasNotHappened(t *testing.T) {
 	}
 }
 
+// A call that S3 refuses may be of one object that is not as others are. Who goes over many tells it from a bucket that cannot be
+// used at all.
+func TestRefusedOfOneOrOfAll(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer answer
+		one    bool
+	}{
+		"AccessDenied": {refuse(403, "AccessDenied"), true}, "MethodNotAllowed": {refuse(405, "MethodNotAllowed"), true},
+		"InvalidObjectState": {refuse(403, "InvalidObjectState"), true}, "SomethingNew": {refuse(400, "SomethingNew"), true},
+		"NoSuchBucket": {refuse(404, "NoSuchBucket"), false}, "PermanentRedirect": {refuse(301, "PermanentRedirect"), false},
+		"ExpiredToken": {refuse(400, "ExpiredToken"), false}, "InvalidToken": {refuse(400, "InvalidToken"), false},
+		"InvalidAccessKeyId": {refuse(403, "InvalidAccessKeyId"), false}, "SignatureDoesNotMatch": {refuse(403, "SignatureDoesNotMatch"), false},
+		"RequestTimeTooSkewed": {refuse(403, "RequestTimeTooSkewed"), false}, "status 429": {status(429, ""), false},
+	} {
+		for _, call := range []string{"delete", "abort", "pending"} {
+			s, _ := open(t, c.answer)
+			err := calls[call](t.Context(), s)
+			if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrRefused) != c.one {
+				t.Errorf("%s of %s: got %v", call, name, err)
+			}
+		}
+	}
+}
+
 func TestWhatIsRefusedForNowIsTriedAgain(t *testing.T) {
 	for name, code := range map[string]int{"SlowDown": 503, "RequestTimeout": 400, "TooManyRequestsException": 429} {
 		names := append(append([]string{}, writes...), "open", "list", "pending", "parts")
