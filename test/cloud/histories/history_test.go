@@ -54,6 +54,7 @@ type event struct {
 	listed  []bool // tags
 
 	shared bool // an erase of the same manifest was under way
+	staged bool // a push may hold what was not to be taken away, although its manifest is not there
 
 	call, end       int64 // order
 	asked, answered int64 // time, as the table's rows have it: milliseconds

@@ -142,7 +142,7 @@ func (s step) onDigest(d presence) (bool, presence) {
 		d.there, d.until = false, 0
 		return true, d
 	case inUse:
-		return d.there && d.heldBy != 0, was
+		return d.there && d.heldBy != 0 || s.event.staged, was
 	}
 	panic("a step of no digest")
 }
@@ -267,6 +267,7 @@ func (h *history) check(t *testing.T) {
 	for _, e := range h.events {
 		for _, f := range h.events {
 			e.shared = e.shared || e != f && e.verb == erase && f.verb == erase && e.repo == f.repo && e.manifest == f.manifest && e.meets(f)
+			e.staged = e.staged || f.stages(e)
 		}
 	}
 	for r, repo := range repos {
@@ -290,6 +291,14 @@ func (h *history) check(t *testing.T) {
 			})
 		}
 	}
+}
+
+// stages tells whether a push may hold a blob that another request was to take away, although its manifest is not there: the
+// push of a manifest whose deletion can still be undone goes in several steps, and one that was refused, or was told nothing
+// certain, leaves what it holds for a while.
+func (e *event) stages(f *event) bool {
+	return e.verb == push && f.verb == remove && e.repo == f.repo && slices.Contains(manifests[e.manifest].lists, f.blob) &&
+		e.call < f.end && (e.outcome != done || e.end > f.call)
 }
 
 // operations are the steps of a history at one register.
