@@ -25,8 +25,10 @@ import (
 
 // What Lambda and the HTTP API take (Lambda quotas and HTTP API quotas, read 2026-11).
 const (
-	// maxBody is the most bytes of a body that fit an event of 6 MiB, where a binary one is in base64.
-	maxBody = 6 << 20 * 3 / 4
+	// maxBody is the most bytes of a body. In base64 they leave 24 KB of an event of 6 MiB to the rest of it, which is 10,240 bytes of
+	// path, query and headers, some of them twice. A body that is a little larger may come through, and is told what to do
+	// instead; the others are refused by the gateway, in words of its own.
+	maxBody = 4_700_000
 	// maxAnswer is the most bytes of an answer's body: in base64, with 12 KiB for its headers, they make an event of 6 MiB.
 	maxAnswer = (6<<20 - 12<<10) * 3 / 4
 	// patience ends a request before the gateway gives it up, which it does after 30 s, and with it all that goes on after

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -159,10 +160,10 @@ func TestBodies(t *testing.T) {
 		{"recoded", "PUT", "1", "\ufffd", false, 400},
 		{"of a GET, dropped", "GET", "3", "", false, 200},
 		{"no base64", "PUT", "", "!!!!", true, 400},
-		{"too large", "PUT", "4718593", "", false, 413},
+		{"too large", "PUT", "4700001", "", false, 413},
 		{"far too large", "PATCH", "99999999999", "", false, 413},
 		{"too large in fact", "PATCH", "", strings.Repeat("a", maxBody+1), false, 413},
-		{"the largest", "PATCH", "4718592", strings.Repeat("a", maxBody), false, 200},
+		{"the largest", "PATCH", "4700000", strings.Repeat("a", maxBody), false, 200},
 	} {
 		a, body, _ := through(t, httpEvent(tt.method, "/v2/a/blobs/uploads/x", func(e *events.APIGatewayV2HTTPRequest) {
 			if tt.length != "" {
@@ -176,8 +177,36 @@ func TestBodies(t *testing.T) {
 		if tt.status >= 400 && !bytes.Contains(body, []byte(`"code":"SIZE_INVALID"`)) {
 			t.Errorf("%s: %s", tt.name, body)
 		}
-		if tt.status == 413 && !bytes.Contains(body, []byte("4718592")) {
+		if tt.status == 413 && !bytes.Contains(body, []byte("4700000")) {
 			t.Errorf("%s: the limit is not named: %s", tt.name, body)
+		}
+	}
+}
+
+// What the registry says that it takes passes the gateway, whatever else is in the event: 10,240 bytes of path, query and headers,
+// of which the gateway repeats path and query, and JSON escapes some.
+func TestTheLargestBodyFitsAnEvent(t *testing.T) {
+	for name, change := range map[string]func(*events.APIGatewayV2HTTPRequest){
+		"a long path": func(e *events.APIGatewayV2HTTPRequest) {
+			e.RawPath = "/v2/" + strings.Repeat("a", 10000)
+			e.RequestContext.HTTP.Path = e.RawPath
+		},
+		"a long query": func(e *events.APIGatewayV2HTTPRequest) {
+			e.RawQueryString = "digest=" + strings.Repeat("a", 10000)
+			e.QueryStringParameters = map[string]string{"digest": strings.Repeat("a", 10000)}
+		},
+		"quotes": func(e *events.APIGatewayV2HTTPRequest) { e.Headers["x"] = strings.Repeat(`"`, 10000) },
+	} {
+		payload, err := json.Marshal(httpEvent("PATCH", "/v2/a/blobs/uploads/x", change, func(e *events.APIGatewayV2HTTPRequest) {
+			e.Headers["content-length"] = strconv.Itoa(maxBody)
+			e.Body, e.IsBase64Encoded = base64.StdEncoding.EncodeToString(make([]byte, maxBody)), true
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const context = 2 << 10 // what the gateway says besides of the request, at the most
+		if n := len(payload) + context; n > 6<<20 {
+			t.Errorf("%s: the largest body makes an event of %d bytes", name, n)
 		}
 	}
 }

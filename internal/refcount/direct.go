@@ -46,7 +46,7 @@ const (
 	DirectClosed    DirectState = stateClosed // given up; the row stays until no request can carry its id
 )
 
-// parts returns into how many parts the object is cut, 0 where it comes in one PUT.
+// Parts returns into how many parts the object is cut, 0 where it comes in one PUT.
 func (x Direct) Parts() int {
 	if x.Part == 0 {
 		return 0

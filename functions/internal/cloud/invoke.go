@@ -26,7 +26,7 @@ func NewFunction(c aws.Config, name string) *Function {
 // Settlement asks functions/finalize to settle a direct upload.
 type Settlement struct {
 	Tare   string `json:"tare"`   // settle
-	Upload string `json:"upload"` // the session row's name
+	Upload string `json:"upload"` // the key of its object
 	Turn   int    `json:"turn,omitempty"`
 }
 

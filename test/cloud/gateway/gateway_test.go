@@ -208,7 +208,7 @@ func TestSizes(t *testing.T) {
 		size  int
 		known bool
 		want  int
-	}{{4 << 20, true, 200}, {4 << 20, false, 200}, {4718592, true, 413}, {10 << 20, false, 413}} {
+	}{{4 << 20, true, 200}, {4 << 20, false, 200}, {4_700_000, true, 200}, {4718592, true, 413}, {10 << 20, false, 413}} {
 		if got := put(c.size, c.known); got != c.want {
 			t.Errorf("%d bytes: %d, want %d", c.size, got, c.want)
 		}
