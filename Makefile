@@ -187,7 +187,12 @@ soak: tare ## kill bin/tare under load, cut its power, fill and break its disk, 
 	$(GO) -C test/soak run . -tare $(CURDIR)/bin/tare $(SOAK)
 
 .PHONY: bench
-bench: tare $(RIVALS)/registry $(RIVALS)/olareg ## measure beside other registries (and bench-cloud, the functions); BENCH='-short' for a look
+bench: ## measure both, one after the other: bench-machine and bench-cloud; BENCH='-short' for a look
+	$(MAKE) bench-machine
+	$(MAKE) bench-cloud
+
+.PHONY: bench-machine
+bench-machine: tare $(RIVALS)/registry $(RIVALS)/olareg ## measure bin/tare beside other registries; BENCH='-short -run reads'
 	$(GO) -C test/bench run . -tare $(CURDIR)/bin/tare -distribution $(RIVALS)/registry -olareg $(RIVALS)/olareg $(BENCH)
 	$(GO) test -run '^$$' -bench Collect -benchtime 21x -timeout 60m $(filter -short,$(BENCH)) ./test/sweep
 
