@@ -148,7 +148,7 @@ histories-cloud: cloud-parts ## run SEEDS (10) seeds of histories over HTTP agai
 	$(STANDINS) TARE_CLOUD=$(CURDIR)/bin/cloud $(GO) -C test/cloud test -count=1 -timeout 0 -v -run TestHistory ./histories \
 	  -seeds $(or $(SEEDS),10) -first $(or $(FIRST),1)
 
-# A function takes 4.5 MB of binary in a request.
+# A function takes 4.7 MB of binary in a request.
 SERVE_CLOUD = $(RUN_CLOUD) -listen {addr} -data {data} -user pusher -credential {credential} \
   [-anonymous-pull={anonymous}] [-tls-ca {ca} -tls-cert {cert} -tls-key {key}] -log - $(CLOUD)
 

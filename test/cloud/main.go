@@ -234,7 +234,7 @@ func hand(s settings, d *deploy.Deployment, c deploy.Credential, out io.Writer) 
   docker login -u %s -p %s %s
   docker tag alpine:3 %s/alpine:3 && docker push %s/alpine:3
 
-Layers of more than about 4.5 MB do not fit through the function: docs/operations.md tells what clients then print.
+Layers of more than about 4.7 MB do not fit through the function: docs/operations.md tells what clients then print.
 `, d.URL, c.Name, c.Token, host, host, host)
 	return err
 }
