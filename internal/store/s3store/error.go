@@ -22,7 +22,7 @@ var (
 	errNegative = errors.New("a negative size, offset or number")
 	errRange    = errors.New("the range does not begin inside the object")
 	errParts    = errors.New("these are not an upload's parts in order")
-	errEarlier  = errors.New("an earlier call made the object of other parts")
+	errEarlier  = errors.New("an earlier call made the object, and its checksum is not that of these parts")
 	errTooLong  = errors.New("the reader has more bytes than were announced")
 	errTooLarge = errors.New("more than S3 takes at once")
 	errAnswer   = errors.New("an answer that is none of S3's")

@@ -127,7 +127,8 @@ func TestAbsence(t *testing.T) {
 	wantCalls(t, "NoSuchKey", []string{"open", "range"}, store.ErrNotFound, 1, refuse(404, "NoSuchKey"))
 	wantCalls(t, "a status 404", []string{"stat", "sum"}, store.ErrNotFound, 1, status(404, ""))
 	wantCalls(t, "NoSuchKey, cut off once", []string{"open", "range"}, store.ErrNotFound, 2, cutOff(404, "NoSuchKey"), refuse(404, "NoSuchKey"))
-	wantCalls(t, "NoSuchUpload", []string{"part", "complete", "parts"}, store.ErrNotFound, 1, refuse(404, "NoSuchUpload"))
+	wantCalls(t, "NoSuchUpload", []string{"part", "parts"}, store.ErrNotFound, 1, refuse(404, "NoSuchUpload"))
+	wantCalls(t, "NoSuchUpload", []string{"complete"}, store.ErrNotFound, 2, refuse(404, "NoSuchUpload")) // it looks for the object
 	wantCalls(t, "NoSuchUpload", []string{"abort"}, nil, 1, refuse(404, "NoSuchUpload"))
 	wantCalls(t, "NoSuchKey", []string{"delete"}, nil, 1, refuse(404, "NoSuchKey"))
 }
@@ -140,7 +141,7 @@ func TestWhatTheCallerDidWrong(t *testing.T) {
 		"InvalidPart": 400, "InvalidPartOrder": 400, "EntityTooSmall": 400, "BadDigest": 400, "InvalidRequest": 400, "MalformedXML": 400,
 	} {
 		wantCalls(t, name, []string{"complete"}, store.ErrInvalid, 2, refuse(code, name), present)
-		wantCalls(t, name+" of no upload", []string{"complete"}, store.ErrNotFound, 2, refuse(code, name), refuse(404, "NoSuchUpload"))
+		wantCalls(t, name+" of no upload", []string{"complete"}, store.ErrNotFound, 3, refuse(code, name), refuse(404, "NoSuchUpload"))
 	}
 	wantCalls(t, "InvalidRequest", []string{"open", "range", "put", "delete"}, store.ErrInvalid, 1, refuse(400, "InvalidRequest"))
 	wantCalls(t, "InvalidRange", []string{"range"}, store.ErrInvalid, 1, refuse(416, "InvalidRange"))
@@ -194,7 +195,7 @@ func TestAnEarlierAttemptMayHaveHappened(t *testing.T) {
 		}
 		// S3 looks at parts only while the upload is there, which it is not when an object was made of it.
 		wantCalls(t, name+" and parts that are wrong", []string{"complete"}, store.ErrInvalid, 0, lost, refuse(400, "InvalidPart"), present)
-		wantCalls(t, name+" and no upload", []string{"complete"}, store.ErrNotFound, 2, lost, refuse(404, "NoSuchUpload"))
+		wantCalls(t, name+" and no upload", []string{"complete"}, store.ErrNotFound, 3, lost, refuse(404, "NoSuchUpload"))
 		wantCalls(t, name+" and success", []string{"put"}, nil, 2, lost, took)
 	}
 }

@@ -86,8 +86,8 @@ func mark(etag, sum *string) string {
 }
 
 // Complete implements [store.Multipart]. S3 puts the parts together from what the marks name, and compares the size of the
-// whole. It may answer success when a call that was made before has completed the upload, be it of other parts: the checksum
-// of the object tells.
+// whole. It may answer success when a call that was made before has completed the upload, be it of other parts, and that there is
+// no upload when an attempt of this call has, whose reply was lost: the checksum of the object tells.
 func (s *Store) Complete(ctx context.Context, key, id string, parts []store.Part) error {
 	if err := check(ctx, opComplete, key); err != nil {
 		return err
@@ -95,21 +95,29 @@ func (s *Store) Complete(ctx context.Context, key, id string, parts []store.Part
 	if id == "" {
 		return missing(opComplete, key, nil)
 	}
-	err := s.complete(ctx, key, id, parts)
+	l, ok := listed(parts)
+	sum, err := "", invalid(opComplete, key, errParts)
+	if ok {
+		sum, err = s.complete(ctx, key, id, l)
+	}
 	if errors.Is(err, store.ErrInvalid) {
 		// Of an upload that is not there no parts are right.
 		if _, lookErr := s.Parts(ctx, key, id, 0, 1); errors.Is(lookErr, store.ErrNotFound) {
-			return lookErr
+			err = lookErr
 		}
+	}
+	switch {
+	case ok && errors.Is(err, store.ErrNotFound), err == nil && sum == "":
+		return s.compare(ctx, key, l)
+	case err == nil && sum != l.sum:
+		return missing(opComplete, key, errEarlier)
 	}
 	return err
 }
 
-func (s *Store) complete(ctx context.Context, key, id string, parts []store.Part) error {
-	l, ok := listed(parts)
-	if !ok {
-		return invalid(opComplete, key, errParts)
-	}
+// complete returns the composite checksum of the object; "" where the answer has none: that of a call that only finds the
+// object need not.
+func (s *Store) complete(ctx context.Context, key, id string, l list) (sum string, err error) {
 	c := call{op: opComplete, key: key, writes: true}
 	out, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: s.bucket, Key: &key, UploadId: &id, MultipartUpload: &types.CompletedMultipartUpload{Parts: l.parts},
@@ -119,31 +127,29 @@ func (s *Store) complete(ctx context.Context, key, id string, parts []store.Part
 		err = errAnswer // S3 begins its answer before it knows: one without an end is none
 	}
 	if err != nil {
+		return "", c.fail(ctx, err)
+	}
+	return withoutCount(out.ChecksumSHA256), nil
+}
+
+// compare asks whether an object is there and made of the parts of l, be it by another call. An object whose checksum does not
+// say so is as good as another's: whoever needs it has to read it.
+func (s *Store) compare(ctx context.Context, key string, l list) error {
+	c := call{op: opComplete, key: key, lost: true}
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled}, c.watch)
+	switch {
+	case err != nil:
 		return c.fail(ctx, err)
-	}
-	made := out.ChecksumSHA256
-	if made == nil {
-		if made, err = s.composite(ctx, key); err != nil {
-			return err
-		}
-	}
-	if sum, _, _ := strings.Cut(*made, "-"); sum != l.sum {
+	case withoutCount(out.ChecksumSHA256) != l.sum, aws.ToInt64(out.ContentLength) != l.size:
 		return missing(opComplete, key, errEarlier)
 	}
 	return nil
 }
 
-// composite asks an object that is there for its checksum: the answer of a call that only finds it need not have one.
-func (s *Store) composite(ctx context.Context, key string) (*string, error) {
-	c := call{op: opComplete, key: key, lost: true}
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled}, c.watch)
-	if err == nil && out.ChecksumSHA256 == nil {
-		err = errAnswer
-	}
-	if err != nil {
-		return nil, c.fail(ctx, err)
-	}
-	return out.ChecksumSHA256, nil
+// withoutCount is a composite checksum without the number of parts behind it, which not every engine names.
+func withoutCount(composite *string) string {
+	sum, _, _ := strings.Cut(aws.ToString(composite), "-")
+	return sum
 }
 
 // list is parts as S3 wants them.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,9 +24,12 @@ func completed(sum string) answer {
 	return status(200, `<CompleteMultipartUploadResult><ETag>"e-1"</ETag>`+sum+`</CompleteMultipartUploadResult>`)
 }
 
-// summed answers a HEAD with a checksum.
-func summed(sum string) answer {
+// summed answers a HEAD with a checksum, of an object of one byte, as [parts] make.
+func summed(sum string) answer { return sized(1, sum) }
+
+func sized(size int, sum string) answer {
 	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(size))
 		w.Header().Set("X-Amz-Checksum-Sha256", sum)
 		w.Header().Set("X-Amz-Checksum-Type", "COMPOSITE")
 	}
@@ -40,7 +44,23 @@ func TestCompleteBelievesTheChecksum(t *testing.T) {
 	wantCalls(t, "another's parts, found", []string{"complete"}, store.ErrNotFound, 2, completed(""), summed(other))
 	wantCalls(t, "an object that is gone", []string{"complete"}, store.ErrNotFound, 2, completed(""), status(404, ""))
 	wantCalls(t, "an object that nobody knows of", []string{"complete"}, store.ErrUnknownOutcome, 0, completed(""), status(403, ""))
-	wantCalls(t, "an object without a checksum", []string{"complete"}, store.ErrUnknownOutcome, 2, completed(""), status(200, ""))
+	wantCalls(t, "an object without a checksum", []string{"complete"}, store.ErrNotFound, 2, completed(""), status(200, ""))
+}
+
+// A Complete of an upload that is not there has succeeded where the object has its parts: an attempt whose reply was lost has made
+// it, or an earlier call. Of an object that is not that, and of none, it says that the upload is not there.
+func TestCompleteOfAnUploadThatWasCompleted(t *testing.T) {
+	const other = "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=-1"
+	none := refuse(404, "NoSuchUpload")
+	c := []string{"complete"}
+	wantCalls(t, "an upload that a lost attempt completed", c, nil, 3, hangUp, none, summed(composite+"-1"))
+	wantCalls(t, "an upload that an earlier call completed", c, nil, 2, none, summed(composite+"-1"))
+	wantCalls(t, "wrong parts of a completed upload", c, nil, 3, refuse(400, "InvalidPart"), none, summed(composite+"-1"))
+	wantCalls(t, "other parts", c, store.ErrNotFound, 2, none, summed(other))
+	wantCalls(t, "another size", c, store.ErrNotFound, 2, none, sized(2, composite+"-1"))
+	wantCalls(t, "an object without a checksum", c, store.ErrNotFound, 2, none, status(200, ""))
+	wantCalls(t, "no object", c, store.ErrNotFound, 2, none, status(404, ""))
+	wantCalls(t, "an object that nobody knows of", c, store.ErrUnknownOutcome, 2, none, status(403, ""))
 }
 
 func TestCompleteNamesEtagChecksumAndSize(t *testing.T) {
