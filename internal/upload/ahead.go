@@ -83,7 +83,7 @@ func (u *Uploads) readBlock(ctx context.Context, object string, at int64, p []by
 			}
 		}
 		err = u.readRange(ctx, object, at, p)
-		if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalid) {
+		if err == nil || ctx.Err() != nil || isGone(err) || errors.Is(err, store.ErrInvalid) {
 			return err
 		}
 	}

@@ -111,6 +111,21 @@ func (c *claim) again(ctx context.Context, err error) (bool, error) {
 	return true, nil
 }
 
+// stands looks whether the upload has the bytes that it had. Errors: errEnded; BlobUploadUnknown of one that was canceled; of one
+// that went on, that another request is writing to it.
+func (c *claim) stands(ctx context.Context) error {
+	s, err := c.u.ledger.Session(ctx, c.s.Repo, c.s.ID)
+	switch {
+	case err != nil:
+		return err
+	case !s.Begun():
+		return errEnded
+	case !c.s.Stands(s):
+		return errBusy
+	}
+	return nil
+}
+
 // conclude makes the session's object, of which size, right and err are told, the blob d.
 func (c *claim) conclude(ctx context.Context, d oci.Digest, size int64, right bool, err error) (oci.Descriptor, error) {
 	switch {

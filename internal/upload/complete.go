@@ -62,7 +62,7 @@ func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direc
 	} else {
 		v, err := u.judge(ctx, x)
 		switch {
-		case errors.Is(err, store.ErrNotFound):
+		case isGone(err):
 			return x, v, oci.Errorf(oci.BlobUploadInvalid, "the bytes have not come yet")
 		case err != nil || v == finished:
 			return x, v, err
@@ -104,34 +104,13 @@ func (u *Uploads) judge(ctx context.Context, x refcount.Direct) (verdict, error)
 	return finished, u.ledger.FinishDirect(ctx, x)
 }
 
-// A store that is putting an object together for another request may know neither its parts nor the object for a moment, or for
-// minutes where it is large (S3 API Reference, CompleteMultipartUpload, 2026-11), even when that request was given up long ago.
-// So nobody is told that the bytes are gone: they are after a restore, too, but that is a day on which clients begin again.
-const (
-	joinTries = 5
-	joinPause = 300 * time.Millisecond
-	joinLater = 5 * time.Second
-)
-
 // join makes the object of an upload from its parts, which are all there and have the size that they must have. An object that
 // an earlier request has made will do: it is read in any case. So will an upload that has gone on since it was read.
 func (u *Uploads) join(ctx context.Context, t directTicket, x refcount.Direct) error {
-	for try := range joinTries {
-		err := u.joinOnce(ctx, x)
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		if now, err := u.current(ctx, t); err != nil || now.State != refcount.DirectOpen {
-			return err
-		}
-		if try+1 < joinTries {
-			if err := u.clock.Pause(ctx, joinPause); err != nil {
-				return err
-			}
-		}
-	}
-	return &oci.Error{Code: oci.Unavailable, RetryAfter: joinLater,
-		Message: "the store knows neither the parts nor the object, as while it puts them together: complete the upload again; where that goes on for ten minutes, they are lost"}
+	return u.whileJoined(ctx, func() error { return u.joinOnce(ctx, x) }, func() (bool, error) {
+		now, err := u.current(ctx, t)
+		return now.State == refcount.DirectOpen, err
+	})
 }
 
 func (u *Uploads) joinOnce(ctx context.Context, x refcount.Direct) error {
@@ -140,7 +119,7 @@ func (u *Uploads) joinOnce(ctx context.Context, x refcount.Direct) error {
 		err = u.parts.Complete(ctx, x.Object, x.Multipart, parts)
 	}
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case isGone(err):
 		_, err = u.objects.Stat(ctx, x.Object)
 	case errors.Is(err, store.ErrInvalid):
 		return &oci.Error{Code: oci.BlobUploadInvalid, Message: "the parts changed while they were put together: complete the upload again", Cause: err}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"time"
 
 	"tare/internal/oci"
@@ -250,7 +249,7 @@ func (u *Uploads) DirectParts(ctx context.Context, repo oci.Repository, id strin
 	}
 	limit = min(limit, oci.MaxDirectParts)
 	page, err := u.opts.Direct.Parts(ctx, x.Object, x.Multipart, after, limit)
-	if errors.Is(err, store.ErrNotFound) {
+	if isGone(err) {
 		return nil, false, oci.Errorf(oci.BlobUploadInvalid, "the parts were put together: complete the upload")
 	}
 	for _, p := range page {

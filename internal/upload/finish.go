@@ -4,14 +4,12 @@ package upload
 
 import (
 	"context"
-	"errors"
 	"hash"
 	"io"
 	"time"
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
-	"tare/internal/store"
 )
 
 // Push takes a whole blob in one request, as [oci.Pusher.PushBlob] says.
@@ -158,7 +156,7 @@ func (u *Uploads) assemble(ctx context.Context, s refcount.Session, turn int64, 
 		switch {
 		case err == nil:
 			s = next
-		case s.Multipart != "" && errors.Is(err, store.ErrNotFound):
+		case s.Multipart != "" && isGone(err):
 			// Perhaps this request was here before and has made the object. Then that is asked what it is.
 			h = nil
 		default:
@@ -166,7 +164,7 @@ func (u *Uploads) assemble(ctx context.Context, s refcount.Session, turn int64, 
 		}
 	}
 	switch err := u.parts.Complete(ctx, s.Object, s.Multipart, s.Parts); {
-	case errors.Is(err, store.ErrNotFound):
+	case isGone(err):
 		// An earlier request has made the object, of these parts or of others: the object is asked what it is.
 		h = nil
 	case err != nil:
@@ -177,14 +175,14 @@ func (u *Uploads) assemble(ctx context.Context, s refcount.Session, turn int64, 
 	}
 	h = newHash(d)
 	size, err = u.readBack(ctx, s.Object, h)
-	return size, err == nil && is(h, d), err
+	return size, err == nil && is(h, d), lost(err)
 }
 
 // readBack hashes an object and returns its size.
 func (u *Uploads) readBack(ctx context.Context, object string, h hash.Hash) (int64, error) {
 	r, err := u.objects.Open(ctx, object, 0, -1)
 	if err != nil {
-		return 0, lost(err)
+		return 0, err
 	}
 	defer r.Close()
 	buffer := u.buffers.Get().(*[]byte)

@@ -4,7 +4,6 @@ package upload
 
 import (
 	"context"
-	"errors"
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
@@ -114,11 +113,15 @@ func (g *gathering) finishParts(ctx context.Context, d oci.Digest) (oci.Descript
 	return g.conclude(ctx, d, g.at, is(h, d), nil)
 }
 
-// finishMade asks an object that was made of parts what it is.
+// finishMade asks an object that was made of parts, or is being made of them, what it is.
 func (g *gathering) finishMade(ctx context.Context, d oci.Digest) (oci.Descriptor, error) {
-	h := newHash(d)
-	size, err := g.u.readBack(ctx, g.s.Object, h)
-	return g.conclude(ctx, d, size, err == nil && is(h, d), err)
+	var size int64
+	var right bool
+	err := g.u.whileJoined(ctx, func() (err error) {
+		h := newHash(d)
+		size, err = g.u.readBack(ctx, g.s.Object, h)
+		right = err == nil && is(h, d)
+		return err
+	}, func() (bool, error) { return true, g.stands(ctx) })
+	return g.conclude(ctx, d, size, right, err)
 }
-
-func isGone(err error) bool { return errors.Is(err, store.ErrNotFound) }

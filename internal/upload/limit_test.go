@@ -181,13 +181,17 @@ func TestBytesThatAreGone(t *testing.T) {
 	w.write(id, 0, content[:500], 500, 500)
 	s := w.session(id)
 	w.must(w.store.Abort(t.Context(), s.Object, s.Multipart))
+	closes := oci.BlobUploadUnknown
+	if w.store.MinPart() > 0 {
+		closes = oci.Unavailable // the store may be joining the parts
+	}
 	for range 2 {
 		_, err := w.Write(t.Context(), repo, id, 500, body(content[500:]), 500)
 		w.mustBe(err, oci.BlobUploadUnknown)
 		_, err = w.Finish(t.Context(), repo, id, digest.FromString(content), 500, body(content[500:]), 500)
-		w.mustBe(err, oci.BlobUploadUnknown)
+		w.mustBe(err, closes)
 		_, err = w.Finish(t.Context(), repo, id, digest.FromString(content), -1, body(""), 0)
-		w.mustBe(err, oci.BlobUploadUnknown)
+		w.mustBe(err, closes)
 	}
 	w.settle()
 }

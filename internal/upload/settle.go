@@ -11,7 +11,6 @@ import (
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
-	"tare/internal/store"
 )
 
 // Settle verifies the object of a direct upload, once it is complete, and makes it a blob, or rejects it. id is what
@@ -42,9 +41,9 @@ func (u *Uploads) settle(ctx context.Context, id string, deadline time.Time) (le
 		// Where the client, or who completed it for the client, got no further than the store.
 		v, err := u.judge(ctx, x)
 		switch {
-		case errors.Is(err, store.ErrNotFound) && x.State == refcount.DirectOpen:
+		case isGone(err) && x.State == refcount.DirectOpen:
 			return false, nil
-		case errors.Is(err, store.ErrNotFound):
+		case isGone(err):
 			return false, u.ledger.RejectDirect(ctx, x) // as after a restore, which has no bytes of uploads
 		case err != nil || v != unjudged:
 			return false, err

@@ -199,16 +199,3 @@ const recordTimeout = 30 * time.Second
 
 // Overtime is for how long after the deadline of its context a call may still record what a dead request has brought.
 const Overtime = 3 * time.Second
-
-// unknown is the error of an upload whose bytes are gone, as after a restore from a backup, which has none.
-func unknown(cause error) error {
-	return &oci.Error{Code: oci.BlobUploadUnknown, Message: "the bytes of the upload are not there any more: begin again", Cause: cause}
-}
-
-// lost turns the store's word that an object or its parts are not there into the client's.
-func lost(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return unknown(err)
-	}
-	return err
-}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package upload_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"tare/internal/oci"
+	"tare/internal/store"
+	"tare/internal/store/memstore"
+	"tare/internal/upload"
+)
+
+// closing is a store that joins the parts of a gathered upload for another request: for a while it knows neither the parts nor
+// the object, however often it is looked for.
+type closing struct {
+	*memstore.Store
+	unknown int    // looks that find no object
+	look    func() // what happens at each
+	end     func() // of the other request, when the object is found
+}
+
+func (c *closing) Part(_ context.Context, key, _ string, _ int64, _ int, _ int64, _ io.Reader, _ int64) (store.Part, error) {
+	return store.Part{}, &store.Error{Op: "part", Key: key, Outcome: store.ErrNotFound}
+}
+
+func (c *closing) Complete(_ context.Context, key, _ string, _ []store.Part) error {
+	return &store.Error{Op: "complete", Key: key, Outcome: store.ErrNotFound}
+}
+
+func (c *closing) found(op, key string) error {
+	if c.unknown--; c.unknown >= 0 {
+		c.look()
+		return &store.Error{Op: op, Key: key, Outcome: store.ErrNotFound}
+	}
+	c.end()
+	c.end = func() {}
+	return nil
+}
+
+func (c *closing) Stat(ctx context.Context, key string) (store.ObjectInfo, error) {
+	if err := c.found("stat", key); err != nil {
+		return store.ObjectInfo{}, err
+	}
+	return c.Store.Stat(ctx, key)
+}
+
+func (c *closing) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if err := c.found("open", key); err != nil {
+		return nil, err
+	}
+	return c.Store.Open(ctx, key, offset, length)
+}
+
+// A request that closes an upload while the store joins its parts for another request is told to come back, and never that
+// the bytes are gone. What the other request makes of the upload meanwhile is the answer.
+func TestCloseWhileTheStoreJoins(t *testing.T) {
+	content := pattern(1, 250)
+	const before = 150
+	for name, c := range map[string]struct {
+		unknown int
+		meets   func(w *world, id string, d oci.Digest) error
+		want    oci.Code
+	}{
+		"it is there by now":  {unknown: 0},
+		"it is there at once": {unknown: 1},
+		"it is there soon":    {unknown: 4},
+		"it takes long":       {unknown: 100, want: oci.Unavailable},
+		"the other one ends it": {unknown: 100, meets: func(w *world, id string, d oci.Digest) error {
+			_, err := w.Finish(w.t.Context(), repo, id, d, before, body(content[before:]), -1)
+			return err
+		}},
+		"the other one gives up": {unknown: 100, want: oci.BlobUploadUnknown, meets: func(w *world, id string, _ oci.Digest) error {
+			return w.Cancel(w.t.Context(), repo, id)
+		}},
+		"the other one ends another": {unknown: 100, want: oci.BlobUploadUnknown, meets: func(w *world, id string, _ oci.Digest) error {
+			_, err := w.Finish(w.t.Context(), repo, id, digest.FromString(content[:before]+"other"), before, body("other"), 5)
+			return err
+		}},
+		"the other one goes on": {unknown: 100, want: oci.BlobUploadInvalid, meets: func(w *world, id string, _ oci.Digest) error {
+			_, err := w.Write(w.t.Context(), repo, id, before, body("other"), 5)
+			return err
+		}},
+	} {
+		for _, d := range []oci.Digest{digest.FromString(content), sha512Of(content)} {
+			t.Run(name+" by "+string(d.Algorithm()), func(t *testing.T) {
+				w := newGatheringWorld(t)
+				id := w.id()
+				w.write(id, 0, content[:before], -1, before)
+				s := w.session(id)
+				joins := &closing{Store: w.store, unknown: c.unknown}
+				joins.look = func() {
+					if c.meets != nil {
+						w.must(c.meets(w, id, d))
+					}
+					joins.look = func() {}
+				}
+				joins.end = func() {
+					last := content[before:]
+					p, err := w.store.Part(t.Context(), s.Object, s.Multipart, w.store.Turn(), 9, before, body(last), int64(len(last)))
+					w.must(err)
+					w.must(w.store.Complete(t.Context(), s.Object, s.Multipart, append(s.Parts, p)))
+				}
+				meeting, err := upload.New(w.ledger, joins, joins, w.clock, w.opts)
+				w.must(err)
+				desc, err := meeting.Finish(t.Context(), repo, id, d, before, body(content[before:]), -1)
+				if c.want != "" {
+					w.mustBe(err, c.want)
+					var refusal *oci.Error
+					if errors.As(err, &refusal) && (refusal.RetryAfter > 0) != (c.want == oci.Unavailable) {
+						t.Errorf("it is to come back after %v", refusal.RetryAfter)
+					}
+					w.settle()
+					return
+				}
+				w.must(err)
+				w.wantBlob(desc, d, content)
+				w.settle()
+			})
+		}
+	}
+}
