@@ -5,6 +5,7 @@ package upload
 import (
 	"context"
 	"errors"
+	"hash"
 	"io"
 	"sync"
 	"time"
@@ -12,12 +13,13 @@ import (
 	"tare/internal/store"
 )
 
-// An object is read by several ranges at once, since one connection to a store can be slower than a hash. In memory are at most
-// aheadBlocks blocks.
+// An object is read by several ranges at once, since one connection to a store can be slower than a hash. In memory are that
+// many blocks: fewer for a request, whose function has less of it, and which holds a piece, too.
 const (
-	aheadBlock  = 8 << 20
-	aheadBlocks = 10
-	aheadTries  = 3
+	aheadBlock    = 8 << 20
+	settleBlocks  = 10
+	requestBlocks = 4
+	aheadTries    = 3
 )
 
 // block is a range of an object that was read, or is being.
@@ -26,18 +28,18 @@ type block struct {
 	err  error
 }
 
-// readAhead gives an object from a byte on, of which it has size in all, in order to take, until that fails. Nothing of it is
-// at work when it returns.
-func (u *Uploads) readAhead(ctx context.Context, object string, from, size int64, take func([]byte) error) error {
+// readAhead gives an object from a byte on, of which it has size in all, in order to take, until that fails. At most so
+// many blocks are read at once. Nothing of it is at work when it returns.
+func (u *Uploads) readAhead(ctx context.Context, object string, from, size, blocks int64, take func([]byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer cancel()
-	free := make(chan []byte, aheadBlocks)
-	for range min(aheadBlocks, (size-from+aheadBlock-1)/aheadBlock) {
+	free := make(chan []byte, blocks)
+	for range min(blocks, (size-from+aheadBlock-1)/aheadBlock) {
 		free <- make([]byte, min(aheadBlock, size-from))
 	}
-	coming := make(chan chan block, aheadBlocks)
+	coming := make(chan chan block, blocks)
 	work.Go(func() {
 		defer close(coming)
 		for at := from; at < size && ctx.Err() == nil; at += aheadBlock {
@@ -71,6 +73,18 @@ func (u *Uploads) readAhead(ctx context.Context, object string, from, size int64
 		return ctx.Err()
 	}
 	return nil
+}
+
+// readMade hashes an object that was made of parts, and returns its size.
+func (u *Uploads) readMade(ctx context.Context, object string, h hash.Hash) (int64, error) {
+	o, err := u.objects.Stat(ctx, object)
+	if err != nil {
+		return 0, err
+	}
+	return o.Size, u.readAhead(ctx, object, 0, o.Size, requestBlocks, func(p []byte) error {
+		h.Write(p)
+		return nil
+	})
 }
 
 // readBlock fills p from an object at a byte. A reading that breaks off is repeated.

@@ -119,7 +119,7 @@ func (g *gathering) finishMade(ctx context.Context, d oci.Digest) (oci.Descripto
 	var right bool
 	err := g.u.whileJoined(ctx, func() (err error) {
 		h := newHash(d)
-		size, err = g.u.readBack(ctx, g.s.Object, h)
+		size, err = g.u.readMade(ctx, g.s.Object, h)
 		right = err == nil && is(h, d)
 		return err
 	}, func() (bool, error) { return true, g.stands(ctx) })

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -124,4 +126,52 @@ func TestCloseWhileTheStoreJoins(t *testing.T) {
 			})
 		}
 	}
+}
+
+// together is a store of which so many readings begin before one gives a byte.
+type together struct {
+	*memstore.Store
+	mu    sync.Mutex // guards what follows
+	begun int
+	least int
+	all   chan struct{} // closed when least have begun
+	most  int64         // bytes of a reading
+}
+
+func (s *together) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	s.mu.Lock()
+	s.begun++
+	s.most = max(s.most, length)
+	if s.begun == s.least {
+		close(s.all)
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.all:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return s.Store.Open(ctx, key, offset, length)
+}
+
+// What a request reads back, it reads by several ranges at once.
+func TestReadBackIsParallel(t *testing.T) {
+	const part = 1 << 20
+	w := newWorldOf(t, upload.Options{}, part)
+	content := pattern(1, 26*part)
+	id := w.id()
+	w.write(id, 0, content, -1, len(content))
+	objects := &together{Store: w.store, least: 4, all: make(chan struct{})}
+	reads, err := upload.New(w.ledger, objects, w.store, w.clock, w.opts)
+	w.must(err)
+	ctx, done := context.WithTimeout(t.Context(), 10*time.Second)
+	defer done()
+	d := sha512Of(content)
+	desc, err := reads.Finish(ctx, repo, id, d, -1, body(""), 0)
+	w.must(err)
+	w.wantBlob(desc, d, content)
+	if objects.begun != 4 || objects.most != 8<<20 {
+		t.Errorf("%d readings of up to %d bytes", objects.begun, objects.most)
+	}
+	w.settle()
 }

@@ -87,7 +87,7 @@ func (v *verification) run(ctx context.Context, x refcount.Direct) (left bool, e
 		return false, ignore(err, errTaken)
 	}
 	read, done := context.WithTimeout(ctx, max(v.deadline.Sub(v.saved), 0))
-	err = v.u.readAhead(read, v.x.Object, v.x.Hashed, v.x.Size, func(p []byte) error { return v.take(ctx, p) })
+	err = v.u.readAhead(read, v.x.Object, v.x.Hashed, v.x.Size, settleBlocks, func(p []byte) error { return v.take(ctx, p) })
 	late := read.Err() != nil && ctx.Err() == nil
 	done()
 	switch {
