@@ -118,6 +118,8 @@ func TestSteps(t *testing.T) {
 		"a redirect":                         {step{fetch: true}, calls{requests: 1, invocations: 1, reads: 1, gets: 1}, 1, baseTime, 0},
 		"an object that the client brings":   {step{puts: 1, objects: 1}, calls{requests: 1, invocations: 1, reads: 1, puts: 1}, 1, baseTime, 1},
 		"a request that waits for a reading": {step{waits: bytes}, calls{requests: 1, invocations: 1, reads: 13}, 1, baseTime + bytes/readRate, 0},
+		"an object that functions/finalize is told of": {step{told: 1}, calls{requests: 1, invocations: 2, reads: 2}, 1,
+			baseTime + 2*(baseTime+readTime), 0},
 		"the reading": {step{settles: bytes}, calls{invocations: 2, reads: 2, writes: 4, gets: 99}, 0,
 			2 * (2*baseTime + readTime + bytes/readRate), 0},
 	} {

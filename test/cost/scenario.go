@@ -14,6 +14,7 @@ type step struct {
 	puts      float64   // what the client brings to the bucket itself
 	objects   float64   // how many objects of it, each of them an event
 	waits     float64   // how many bytes functions/finalize reads while the last request waits
+	told      float64   // of how many objects functions/finalize is told that are not for it to verify
 	settles   float64   // functions/finalize does it, for an object of as many bytes
 }
 
@@ -76,11 +77,11 @@ func scenarios() []scenario {
 		},
 		{
 			name:  "Push a layer of 10 MiB in chunks",
-			about: "HEAD, POST, four PATCHes of 2.5 MiB through the function, of which two make a part, and PUT",
+			about: "HEAD, POST, four PATCHes of 2.5 MiB through the function, of which two make a part, and PUT; functions/finalize is told of the object, and finds that it is not for it",
 			steps: []step{
 				{operation: "HEAD a blob", n: 1},
 				{operation: "POST an upload", n: 1},
-				{operation: "PATCH four chunks that make two parts, and PUT", n: 1, bodies: []float64{2.5 * mib, 2.5 * mib, 2.5 * mib, 2.5 * mib, 0}},
+				{operation: "PATCH four chunks that make two parts, and PUT", n: 1, bodies: []float64{2.5 * mib, 2.5 * mib, 2.5 * mib, 2.5 * mib, 0}, told: 1},
 			},
 		},
 		{
@@ -179,7 +180,15 @@ func (s step) measure(t trace, rows map[string]float64, d deployment) (p price, 
 	}
 	p.bus += s.objects * busEvent
 	p.bill()
-	return p, nil
+	return p.plus(tell(d).times(s.told)), nil
+}
+
+// tell prices that the bucket's event of an object put together from parts comes to functions/finalize, and there is nothing to do.
+func tell(d deployment) (p price) {
+	p.calls.invocations, p.calls.reads = 1, 1
+	p.lambda = lambdaRequest + (baseTime+readTime)*d.finalizeMemory*lambdaGBs
+	p.bill()
+	return p
 }
 
 // settle prices how functions/finalize verifies an object, and finds nothing left to do when the bucket's event comes, too.
@@ -191,11 +200,10 @@ func (s step) settle(t trace, m meter, d deployment) (p price, err error) {
 	seconds := s.settles / readRate
 	p.calls.gets += ceil(s.settles, readBlock) - 1 // one of them is in the trace
 	p.calls.writes += float64(int(seconds/saveTime)) * m.commit([]rowCall{{op: "update", key: "p#o p", hint: "due"}}, nil)
-	p.calls.reads++
-	p.calls.invocations = 2
-	p.lambda += 2*(lambdaRequest+baseTime*m.memory*lambdaGBs) + (seconds+readTime)*m.memory*lambdaGBs
+	p.calls.invocations = 1
+	p.lambda += lambdaRequest + (baseTime+seconds)*m.memory*lambdaGBs
 	p.bill()
-	return p, nil
+	return p.plus(tell(d)), nil
 }
 
 func without(t trace, kind string) (rest trace) {
