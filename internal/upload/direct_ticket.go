@@ -22,8 +22,8 @@ import (
 //	32 bytes  the digest, 64 of a sha512
 //	16 bytes  the first half of HMAC-SHA256 over all this and the repository's name
 //
-// under a key that is made of the secret for this alone, so that no id of one kind is one of the other. The digest is in it
-// since a finished upload has no row: whoever repeats its end is told of the blob.
+// under a key that is made of the secret for such ids with digests of one algorithm alone: no id of another kind is one, and no
+// byte of a repository's name is one of a longer digest. The digest is in it since a finished upload has no row: whoever repeats its end is told of the blob.
 type directTicket struct {
 	id     string
 	object string
@@ -52,7 +52,7 @@ func (u *Uploads) issueDirect(ctx context.Context, repo oci.Repository, object s
 	raw := append([]byte{}, object[len(objectLetter):]...)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(t.end.UnixMilli()))
 	raw = append(raw, sum...)
-	t.id = idEncoding.EncodeToString(append(raw, sign(directKey(key), raw, repo)...))
+	t.id = idEncoding.EncodeToString(append(raw, sign(directKey(key, d.Algorithm()), raw, repo)...))
 	return t, nil
 }
 
@@ -78,7 +78,7 @@ func (u *Uploads) checkDirect(ctx context.Context, repo oci.Repository, id strin
 	if !u.clock.Now().Before(end) {
 		return directTicket{}, errNoUpload // whether it was ours need not be known
 	}
-	ours, err := u.keys.Accepts(ctx, func(key []byte) bool { return hmac.Equal(mac, sign(directKey(key), signed, repo)) })
+	ours, err := u.keys.Accepts(ctx, func(key []byte) bool { return hmac.Equal(mac, sign(directKey(key, algorithm), signed, repo)) })
 	switch {
 	case err != nil:
 		return directTicket{}, err
@@ -89,9 +89,9 @@ func (u *Uploads) checkDirect(ctx context.Context, repo oci.Repository, id strin
 	return directTicket{id, objectLetter + string(signed[:objectBytes]), repo, d, end}, nil
 }
 
-// directKey makes the key that signs the ids of direct uploads of the one that signs all.
-func directKey(key []byte) []byte {
+// directKey makes the key that signs the ids of direct uploads of an algorithm's digests of the one that signs all.
+func directKey(key []byte, algorithm digest.Algorithm) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte("direct uploads"))
+	h.Write([]byte("direct uploads, " + algorithm))
 	return h.Sum(nil)
 }

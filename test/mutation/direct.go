@@ -93,7 +93,7 @@ func directFaults() []fault {
 		},
 		{
 			name: "direct-id-of-any-repository", invariant: "C4", file: directTicketFile,
-			from: "hmac.Equal(mac, sign(directKey(key), signed, repo))",
+			from: "hmac.Equal(mac, sign(directKey(key, algorithm), signed, repo))",
 			to:   "hmac.Equal(mac, mac)",
 			why:  "an id that nobody signed is good",
 		},
