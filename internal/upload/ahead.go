@@ -20,6 +20,7 @@ const (
 	settleBlocks  = 10
 	requestBlocks = 4
 	aheadTries    = 3
+	aheadLimit    = 30 * time.Second // of a try
 )
 
 // block is a range of an object that was read, or is being.
@@ -87,7 +88,7 @@ func (u *Uploads) readMade(ctx context.Context, object string, h hash.Hash) (int
 	})
 }
 
-// readBlock fills p from an object at a byte. A reading that breaks off is repeated.
+// readBlock fills p from an object at a byte. A reading that breaks off, or takes longer than aheadLimit, is repeated.
 func (u *Uploads) readBlock(ctx context.Context, object string, at int64, p []byte) error {
 	var err error
 	for try := range aheadTries {
@@ -105,6 +106,8 @@ func (u *Uploads) readBlock(ctx context.Context, object string, at int64, p []by
 }
 
 func (u *Uploads) readRange(ctx context.Context, object string, at int64, p []byte) error {
+	ctx, done := context.WithTimeout(ctx, aheadLimit)
+	defer done()
 	r, err := u.objects.Open(ctx, object, at, int64(len(p)))
 	if err != nil {
 		return err
