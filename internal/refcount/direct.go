@@ -30,6 +30,8 @@ type Direct struct {
 	Hash   string
 	// Lease is until when whoever verifies has the upload to itself; zero: nobody does.
 	Lease time.Time
+	// Asked is when somebody was last asked to verify the upload; zero: nobody was.
+	Asked time.Time
 
 	version string // token of the write that made this state
 }
@@ -66,6 +68,7 @@ func readDirect(object string, r store.Row) Direct {
 		Hashed:    r.Num(attrOffset),
 		Hash:      r.Text(attrHash),
 		Lease:     fromMilli(r.Num(attrLease)),
+		Asked:     fromMilli(r.Num(attrAsked)),
 		version:   r.Text(attrVersion),
 	}
 }
@@ -84,6 +87,9 @@ func (x Direct) row(dueAt store.Attr) store.Row {
 	}
 	if x.State == DirectVerifying && !x.Lease.IsZero() {
 		attrs = append(attrs, num(attrLease, x.Lease.UnixMilli()))
+	}
+	if x.State == DirectVerifying && !x.Asked.IsZero() {
+		attrs = append(attrs, num(attrAsked, x.Asked.UnixMilli()))
 	}
 	return row(directKey(x.Object), attrs...)
 }
@@ -171,6 +177,27 @@ func (l *Ledger) WriteDirect(ctx context.Context, x Direct) (next Direct, taken 
 	return next, taken, err
 }
 
+// AskDirect records that somebody is asked now to verify an upload, provided that nobody has recorded that, or written the
+// upload, since it was read: asks tells. That makes no new incarnation of the row, so whoever verifies it meanwhile goes on, and
+// does not touch it.
+func (l *Ledger) AskDirect(ctx context.Context, x Direct) (asks bool, err error) {
+	before := without(attrAsked)
+	if !x.Asked.IsZero() {
+		before = equals(attrAsked, x.Asked.UnixMilli())
+	}
+	err = l.retry(ctx, func(now time.Time) error {
+		var t txn
+		t.update(directKey(x.Object), change{set: []store.Attr{num(attrAsked, now.UnixMilli())}}, append(x.asRead(), before)...)
+		err := l.commit(ctx, now, &t)
+		asks = err == nil
+		if refused(err) != nil {
+			return nil
+		}
+		return err
+	})
+	return asks, err
+}
+
 // FinishDirect makes the object of a direct upload the blob that it was opened for, provided that the upload is as it was
 // read. The object is complete, and its size and content were verified. If the blob is there already, the object goes to a
 // tombstone instead. After success the blob stays for Lease (C4).
@@ -218,12 +245,23 @@ func (l *Ledger) late(r store.Row) int64 {
 // RejectDirect ends an upload whose content was another than it was opened for, provided that it is as it was read: the
 // object goes to a tombstone, and the row stays for its time to tell the client. An upload that changed meanwhile is left.
 func (l *Ledger) RejectDirect(ctx context.Context, x Direct) error {
+	return l.failDirect(ctx, x, DirectRejected, whyRejected)
+}
+
+// LoseDirect ends an upload that is complete and whose object the store does not have, as after a restore, which has no bytes of
+// uploads. It is given up as by DiscardDirect, provided that it is as it was read. An upload that changed meanwhile is left.
+func (l *Ledger) LoseDirect(ctx context.Context, x Direct) error {
+	return l.failDirect(ctx, x, DirectClosed, whyGone)
+}
+
+// failDirect ends an upload for good. Its row was touched since its id was made, so it stays for longer than that is good.
+func (l *Ledger) failDirect(ctx context.Context, x Direct, end DirectState, why string) error {
 	return l.retry(ctx, func(now time.Time) error {
 		r, err := l.get(ctx, directKey(x.Object))
 		if err != nil || r.Text(attrVersion) != x.version {
 			return err
 		}
-		return l.endDirect(ctx, now, x, r, DirectRejected, fromMilli(r.Num(attrDue)), whyRejected)
+		return l.endDirect(ctx, now, x, r, end, fromMilli(r.Num(attrDue)), why)
 	})
 }
 

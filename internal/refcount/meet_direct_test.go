@@ -9,6 +9,7 @@ import (
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
+	"tare/internal/store"
 )
 
 // openDirect opens a direct upload of big in one PUT. Its bytes have come where they are to.
@@ -87,5 +88,74 @@ func TestDirectEndMeetsACancel(t *testing.T) {
 	until := w.clock.Now().Add(time.Hour)
 	end := w.before(1, func() { w.must(w.DiscardDirect(ctx, repo, x.Object, until)) })
 	w.mustBe(end.FinishDirect(ctx, x), oci.BlobUploadUnknown)
+	w.audit()
+}
+
+// Of those who read an upload at one moment one asks, and whoever verifies it meanwhile goes on.
+func TestDirectAsk(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	x := w.openDirect(true)
+	x.State = refcount.DirectVerifying
+	verifies, _, err := w.WriteDirect(ctx, x)
+	w.must(err)
+	due := func() int64 {
+		rows, err := w.store.Get(ctx, store.Key{PK: "p#" + x.Object, SK: "p"})
+		w.must(err)
+		return rows[0].Num(store.AttrDue)
+	}
+	dies := due()
+	w.clock.Advance(time.Second)
+	for i := range 3 {
+		read, err := w.Direct(ctx, x.Object)
+		w.must(err)
+		for _, want := range []bool{true, false} {
+			w.clock.Advance(time.Second)
+			asks, err := w.AskDirect(ctx, read)
+			w.must(err)
+			if asks != want {
+				t.Errorf("ask %d: %v", i, asks)
+			}
+		}
+		now, err := w.Direct(ctx, x.Object)
+		w.must(err)
+		if !now.Asked.Equal(w.clock.Now().Add(-time.Second)) {
+			t.Errorf("asked at %v", now.Asked)
+		}
+	}
+	if late := due() - dies; late != 0 {
+		t.Errorf("asking put the end off by %d ms", late)
+	}
+	w.must(w.FinishDirect(ctx, verifies))
+	asks, err := w.AskDirect(ctx, verifies)
+	w.must(err)
+	if asks {
+		t.Error("somebody is asked to verify what is finished")
+	}
+	w.audit()
+}
+
+// What is found lost may have changed meanwhile: then it is left.
+func TestDirectLost(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	x := w.openDirect(false)
+	x.State = refcount.DirectVerifying
+	found, _, err := w.WriteDirect(ctx, x)
+	w.must(err)
+	now, _, err := w.WriteDirect(ctx, found)
+	w.must(err)
+	w.must(w.LoseDirect(ctx, found))
+	left, err := w.Direct(ctx, x.Object)
+	w.must(err)
+	if left.State != refcount.DirectVerifying {
+		t.Errorf("the upload is %q", left.State)
+	}
+	w.must(w.LoseDirect(ctx, now))
+	left, err = w.Direct(ctx, x.Object)
+	w.must(err)
+	if left.State != refcount.DirectClosed {
+		t.Errorf("the upload is %q", left.State)
+	}
 	w.audit()
 }

@@ -57,6 +57,7 @@ const (
 
 	attrPart  = "part"  // int: size of the parts of a direct upload
 	attrLease = "lease" // int: until when a direct upload is somebody's to verify
+	attrAsked = "asked" // int: when somebody was last asked to verify it
 	attrLate  = "late"  // int: until when a put may still come to the object of a blob or a tombstone
 
 	attrWhy      = "why"

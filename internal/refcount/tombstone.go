@@ -18,6 +18,7 @@ const (
 	whyExpired   = "upload expired"
 	whyRestarted = "upload began again"
 	whyRejected  = "content with another digest"
+	whyGone      = "object that the store does not have"
 	whyPiece     = "piece of an upload"
 	whyOrphan    = "object without an owner"
 )

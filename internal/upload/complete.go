@@ -28,7 +28,7 @@ func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id st
 	}
 	if x.State == refcount.DirectOpen {
 		var v verdict
-		switch x, v, err = u.complete(ctx, t, x); {
+		switch x, v, err = u.complete(ctx, t, x, u.asks(wait)); {
 		case err != nil:
 			return oci.DirectUpload{}, err
 		case v == finished:
@@ -38,7 +38,8 @@ func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id st
 	return u.await(ctx, t, x, begun, wait)
 }
 
-// DirectStatus tells how far an upload is, as [oci.DirectPusher.DirectStatus] says: one read for every second that it waits.
+// DirectStatus tells how far an upload is, as [oci.DirectPusher.DirectStatus] says: one read for every second that it waits, and
+// where it asks somebody to verify the upload a commit.
 func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id string, wait time.Duration) (oci.DirectUpload, error) {
 	begun := u.clock.Now()
 	t, err := u.checkDirect(ctx, repo, id)
@@ -53,8 +54,8 @@ func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id stri
 }
 
 // complete takes an open upload one step on: what the store has verified becomes the blob; what it has not is marked as
-// complete. It returns what the upload is then.
-func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direct) (refcount.Direct, verdict, error) {
+// complete, and where asks is so somebody is asked to verify it. It returns what the upload is then.
+func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direct, asks bool) (refcount.Direct, verdict, error) {
 	if x.Part > 0 {
 		if err := u.join(ctx, t, x); err != nil {
 			return x, unjudged, err
@@ -71,9 +72,16 @@ func (u *Uploads) complete(ctx context.Context, t directTicket, x refcount.Direc
 		}
 	}
 	x.State = refcount.DirectVerifying
+	if asks {
+		x.Asked = u.clock.Now()
+	}
 	next, taken, err := u.ledger.WriteDirect(ctx, x)
-	if err == nil && taken {
+	switch {
+	case err != nil:
+	case taken:
 		next, err = u.current(ctx, t)
+	case asks:
+		err = u.ask(ctx, next)
 	}
 	return next, unjudged, err
 }
@@ -214,16 +222,37 @@ func (t directTicket) done(size int64) oci.DirectUpload {
 	return oci.DirectUpload{State: oci.DirectDone, Digest: t.digest, Size: size, ID: t.id, Ends: t.end, Verified: size}
 }
 
+// askAgain is for how long an ask is left to bring somebody, however many requests come meanwhile.
+const askAgain = 10 * time.Second
+
 // settleInRequest is for how long a request verifies an upload itself, where nobody else does.
 const settleInRequest = 15 * time.Second
 
 func (u *Uploads) askToSettle(ctx context.Context, x refcount.Direct, wait time.Duration) error {
-	switch {
-	case u.opts.Settle != nil && wait == oci.LeaveToEvent:
-		return nil
-	case u.opts.Settle != nil:
-		return u.opts.Settle(ctx, x.Object)
+	if u.opts.Settle == nil {
+		_, err := u.Settle(ctx, x.Object, u.clock.Now().Add(max(wait, settleInRequest)))
+		return err
 	}
-	_, err := u.Settle(ctx, x.Object, u.clock.Now().Add(max(wait, settleInRequest)))
-	return err
+	if !u.asks(wait) || u.clock.Now().Before(x.Asked.Add(askAgain)) {
+		return nil
+	}
+	if asks, err := u.ledger.AskDirect(ctx, x); err != nil || !asks {
+		return err
+	}
+	return u.ask(ctx, x)
+}
+
+// asks tells whether a request that waits for so long asks somebody else to verify an upload.
+func (u *Uploads) asks(wait time.Duration) bool {
+	return u.opts.Settle != nil && wait != oci.LeaveToEvent
+}
+
+// ask asks. That it failed is no fault of the upload, which is complete: the store's event, or who asks again, has it verified.
+func (u *Uploads) ask(ctx context.Context, x refcount.Direct) error {
+	err := u.opts.Settle(ctx, x.Object)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return &oci.Error{Code: oci.Unavailable, Cause: err,
+		Message: "the upload is complete, and the registry cannot have it verified now: come back later"}
 }

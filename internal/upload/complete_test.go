@@ -192,7 +192,7 @@ func TestDirectWithoutItsBytes(t *testing.T) {
 	w.mustBe(err, oci.Unavailable)
 	w.settleNow(verified.ID)
 	_, err = w.complete(verified.ID)
-	w.mustBe(err, oci.DigestInvalid)
+	w.mustBe(err, oci.BlobUploadUnknown)
 	w.settle()
 }
 

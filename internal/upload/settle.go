@@ -11,6 +11,7 @@ import (
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
+	"tare/internal/store"
 )
 
 // Settle verifies the object of a direct upload, once it is complete, and makes it a blob, or rejects it. id is what
@@ -24,7 +25,14 @@ func (u *Uploads) Settle(ctx context.Context, id string, deadline time.Time) (le
 	if u.opts.Direct == nil {
 		return false, errNoDirect
 	}
-	left, err = u.settle(ctx, id, deadline)
+	for range settleTries {
+		if left, err = u.settle(ctx, id, deadline); !errors.Is(err, errTaken) {
+			break
+		}
+	}
+	if errors.Is(err, errTaken) {
+		return false, nil
+	}
 	switch oci.CodeOf(err) {
 	case oci.BlobUploadUnknown, oci.BlobUploadInvalid: // it ended, or another call has it
 		return false, nil
@@ -32,6 +40,11 @@ func (u *Uploads) Settle(ctx context.Context, id string, deadline time.Time) (le
 	return left, err
 }
 
+// settleTries is how often a call begins with an upload whose row was written since it was read: by another call, whose lease
+// ends this one, or by the request that marked it as complete, which reads nothing.
+const settleTries = 3
+
+// settle is one look at an upload, and what follows. It is errTaken where the row was written meanwhile and nothing was read.
 func (u *Uploads) settle(ctx context.Context, id string, deadline time.Time) (left bool, err error) {
 	x, err := u.ledger.Direct(ctx, id)
 	if err != nil || x.State != refcount.DirectOpen && x.State != refcount.DirectVerifying || x.Lease.After(u.clock.Now()) {
@@ -44,7 +57,7 @@ func (u *Uploads) settle(ctx context.Context, id string, deadline time.Time) (le
 		case isGone(err) && x.State == refcount.DirectOpen:
 			return false, nil
 		case isGone(err):
-			return false, u.ledger.RejectDirect(ctx, x) // as after a restore, which has no bytes of uploads
+			return false, u.ledger.LoseDirect(ctx, x)
 		case err != nil || v != unjudged:
 			return false, err
 		}
@@ -65,10 +78,11 @@ type verification struct {
 	saved    time.Time // when the row was last written
 }
 
-// A lease outlives several savings, so that who keeps it keeps it; it ends soon enough for a client that waits when who had it
-// is no more.
+// A lease outlives several savings, so that who keeps it keeps it. The lease of a call that is no more has ended when AWS Lambda
+// makes the call again, which it does after a minute (developer guide, "Error handling for asynchronous invocation", 2026-11):
+// a call that finds a lease held ends, and is not made again.
 const (
-	settleLease = time.Minute
+	settleLease = 45 * time.Second
 	saveEvery   = 10 * time.Second
 )
 
@@ -84,7 +98,7 @@ func (v *verification) run(ctx context.Context, x refcount.Direct) (left bool, e
 		v.hash, v.x.Hashed = newHash(x.Digest), 0 // of another program: from the beginning
 	}
 	if err := v.save(ctx, settleLease); err != nil {
-		return false, ignore(err, errTaken)
+		return false, err
 	}
 	read, done := context.WithTimeout(ctx, max(v.deadline.Sub(v.saved), 0))
 	err = v.u.readAhead(read, v.x.Object, v.x.Hashed, v.x.Size, settleBlocks, func(p []byte) error { return v.take(ctx, p) })
@@ -93,11 +107,15 @@ func (v *verification) run(ctx context.Context, x refcount.Direct) (left bool, e
 	switch {
 	case errors.Is(err, errTaken):
 		return false, nil
+	case isGone(err):
+		return false, v.u.ledger.LoseDirect(ctx, v.x)
 	case err != nil:
 		ctx, done := outlive(ctx)
 		defer done()
 		saveErr := v.save(ctx, 0)
 		switch {
+		case errors.Is(err, store.ErrUnknownOutcome):
+			return true, err // a save of this call: the row that it finds changed now can be of its own making
 		case errors.Is(saveErr, errTaken): // it ended, or another call has it: that this one could not read says nothing
 			return false, nil
 		case errors.Is(err, errLater) || late:
@@ -109,13 +127,6 @@ func (v *verification) run(ctx context.Context, x refcount.Direct) (left bool, e
 		return false, v.u.ledger.RejectDirect(ctx, v.x)
 	}
 	return false, v.u.ledger.FinishDirect(ctx, v.x)
-}
-
-func ignore(err, harmless error) error {
-	if errors.Is(err, harmless) {
-		return nil
-	}
-	return err
 }
 
 // take hashes what was read, and now and then saves how far that is.
