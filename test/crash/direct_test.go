@@ -45,6 +45,8 @@ func directScenarios() []scenario {
 		{"direct, parts", gathering(nil), directParts(repo, digest.FromString(large), large), true},
 		{"direct, sha512", gathering(nil), directParts(repo, sha512, large), true},
 		{"direct, settled elsewhere", elsewhere(nil), directSettled(repo, large), true},
+		{"direct, asked for again", elsewhere(nil), directAsked(repo, large), true},
+		{"direct, without its object", elsewhere(nil), directLost(repo, large), true},
 		{"direct, settled by the store's event", elsewhere(nil), directEvent(repo, large), true},
 		{"direct, parts, resumed", gathering(nil), directResumed(repo, large), true},
 		{"direct, there already", gathering(pushBlob(repo, large)), directPut(repo, large), true},
@@ -187,6 +189,46 @@ func (p *process) settleDirect(ctx context.Context, r oci.Repository, up oci.Dir
 		return fmt.Errorf("a settled upload is %+v: %w", done, errUnexpected)
 	}
 	return p.toldOfBlob(r, up.Digest, content, err)
+}
+
+// directAsked completes an upload that nobody settles, and comes back for it so late that somebody is asked once more.
+func directAsked(r oci.Repository, content string) operation {
+	return func(ctx context.Context, p *process) error {
+		d := digest.FromString(content)
+		up, err := p.openParts(ctx, r, d, content, everyPart)
+		if err != nil || up.State == oci.DirectDone {
+			return p.toldOfBlob(r, d, content, err)
+		}
+		if _, err := p.reg.CompleteDirect(ctx, r, up.ID, 0); err != nil {
+			return err
+		}
+		p.clock.Advance(time.Minute)
+		if _, err := p.reg.DirectStatus(ctx, r, up.ID, 0); err != nil {
+			return err
+		}
+		return p.settleDirect(ctx, r, up, content)
+	}
+}
+
+// directLost is an upload whose object the store has lost before it was settled, as a restore has.
+func directLost(r oci.Repository, content string) operation {
+	return func(ctx context.Context, p *process) error {
+		up, err := p.openParts(ctx, r, digest.FromString(content), content, everyPart)
+		if err != nil {
+			return err
+		}
+		if _, err := p.reg.CompleteDirect(ctx, r, up.ID, 0); err != nil {
+			return err
+		}
+		if err := p.store.Delete(ctx, objectOf(up.ID)); err != nil {
+			return err
+		}
+		if _, err := p.uploads.Settle(ctx, objectOf(up.ID), p.clock.Now().Add(time.Minute)); err != nil {
+			return err
+		}
+		_, err = p.reg.DirectStatus(ctx, r, up.ID, 0)
+		return expect(err, oci.BlobUploadUnknown)
+	}
 }
 
 // directEvent is an upload whose completion came no further than the store.
