@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"tare/internal/oci"
+	"tare/internal/refcount"
 )
 
 // Administration is HTTP over the socket in the data folder. A request is a POST of a JSON object; its answer is a
@@ -24,7 +25,7 @@ import (
 // archive, whose last entry says that it is complete.
 //
 //	POST /gc        gcRequest        → gcLine…
-//	POST /undelete  undeleteRequest  → undeleteResult
+//	POST /undelete  undeleteRequest  → refcount.Restored
 //	POST /size      sizeRequest      → repositorySize…
 //	POST /explain   explainRequest   → explainLine…
 //	POST /fsck      fsckRequest      → fsckLine…
@@ -36,7 +37,7 @@ import (
 // administration is what the commands ask for, from a running server or from a folder that they opened.
 type administration interface {
 	gc(ctx context.Context, r gcRequest, line func(gcLine) error) error
-	undelete(ctx context.Context, r undeleteRequest) (undeleteResult, error)
+	undelete(ctx context.Context, r undeleteRequest) (refcount.Restored, error)
 	size(ctx context.Context, r sizeRequest, line func(repositorySize) error) error
 	explain(ctx context.Context, r explainRequest, line func(explainLine) error) error
 	fsck(ctx context.Context, r fsckRequest, line func(fsckLine) error) error
@@ -58,7 +59,7 @@ func adminHandler(a administration, log *slog.Logger) http.Handler {
 		answer(w, r, log, func(q gcRequest, line func(gcLine) error) error { return a.gc(r.Context(), q, line) })
 	})
 	mux.HandleFunc("POST /undelete", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, r, log, func(q undeleteRequest, line func(undeleteResult) error) error {
+		answer(w, r, log, func(q undeleteRequest, line func(refcount.Restored) error) error {
 			result, err := a.undelete(r.Context(), q)
 			if err != nil {
 				return err
@@ -205,8 +206,8 @@ func (c *adminClient) gc(ctx context.Context, r gcRequest, line func(gcLine) err
 	return call(ctx, c, "/gc", r, line)
 }
 
-func (c *adminClient) undelete(ctx context.Context, r undeleteRequest) (result undeleteResult, err error) {
-	err = call(ctx, c, "/undelete", r, func(line undeleteResult) error { result = line; return nil })
+func (c *adminClient) undelete(ctx context.Context, r undeleteRequest) (result refcount.Restored, err error) {
+	err = call(ctx, c, "/undelete", r, func(line refcount.Restored) error { result = line; return nil })
 	return result, err
 }
 

@@ -70,7 +70,7 @@ func (cmd *explainCmd) Run(ctx context.Context, c *console) (err error) {
 	} else {
 		printExplanation(c.out, found, c.clock.Now())
 	}
-	if err == nil && found.Blob == nil && len(found.Manifests)+len(found.Links) == 0 {
+	if err == nil && found.Nowhere() {
 		err = fmt.Errorf("%s is nowhere: it was never pushed, or it went for good", cmd.Target)
 	}
 	return err

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"tare/internal/clock"
@@ -149,42 +148,19 @@ type undeleteRequest struct {
 	Reference  string `json:"reference"`
 }
 
-// undeleteResult is what came back, and what did not.
-type undeleteResult struct {
-	Manifests []oci.Digest `json:"manifests,omitempty"`
-	Tags      []oci.Tag    `json:"tags,omitempty"`
-	Lost      []lost       `json:"lost,omitempty"`
-}
-
-// lost is a tag or a manifest that did not come back.
-type lost struct {
-	Name   string `json:"name"`
-	Reason string `json:"reason"`
-}
-
-func (o *operator) undelete(ctx context.Context, r undeleteRequest) (undeleteResult, error) {
+func (o *operator) undelete(ctx context.Context, r undeleteRequest) (refcount.Restored, error) {
 	repo, err := oci.ParseRepository(r.Repository)
 	if err != nil {
-		return undeleteResult{}, err
+		return refcount.Restored{}, err
 	}
 	ref, err := oci.ParseReference(r.Reference)
-	if err != nil {
-		return undeleteResult{}, err
+	switch {
+	case err != nil:
+		return refcount.Restored{}, err
+	case ref.Digest != "":
+		return o.ledger.Undelete(ctx, repo, ref.Digest)
 	}
-	var restored refcount.Restored
-	if ref.Digest != "" {
-		restored, err = o.ledger.Undelete(ctx, repo, ref.Digest)
-	} else {
-		restored, err = o.ledger.UndeleteTag(ctx, repo, ref.Tag)
-	}
-	if err != nil {
-		return undeleteResult{}, err
-	}
-	result := undeleteResult{Manifests: restored.Manifests, Tags: restored.Tags}
-	for _, l := range restored.Lost {
-		result.Lost = append(result.Lost, lost{l.Name, l.Reason})
-	}
-	return result, nil
+	return o.ledger.UndeleteTag(ctx, repo, ref.Tag)
 }
 
 // sizeRequest names a repository, or all of them by "".
@@ -327,11 +303,8 @@ func (o *operator) archiveObject(ctx context.Context, a *archiveWriter, key stri
 
 // parseTarget takes what a person names apart: repository:tag or repository@digest.
 func parseTarget(s string) (undeleteRequest, error) {
-	if repo, digest, ok := strings.Cut(s, "@"); ok {
-		return undeleteRequest{repo, digest}, nil
-	}
-	if i := strings.LastIndexByte(s, ':'); i >= 0 {
-		return undeleteRequest{s[:i], s[i+1:]}, nil
+	if repository, reference, ok := oci.CutTarget(s); ok {
+		return undeleteRequest{repository, reference}, nil
 	}
 	return undeleteRequest{}, fmt.Errorf("%q is neither repository:tag nor repository@digest", s)
 }

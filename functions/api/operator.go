@@ -57,7 +57,7 @@ type report struct {
 	More        bool         `json:"more,omitempty"`
 	Note        string       `json:"note,omitempty"`
 
-	Undeleted *undeleted            `json:"undeleted,omitempty"`
+	Undeleted *refcount.Restored    `json:"undeleted,omitempty"`
 	Explained *refcount.Explanation `json:"explained,omitempty"`
 }
 

@@ -5,24 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"tare/internal/oci"
 	"tare/internal/refcount"
 )
-
-// undeleted is what came back, and what did not.
-type undeleted struct {
-	Manifests []oci.Digest `json:"manifests,omitempty"`
-	Tags      []oci.Tag    `json:"tags,omitempty"`
-	Lost      []lost       `json:"lost,omitempty"`
-}
-
-// lost is a tag or a manifest that did not come back.
-type lost struct {
-	Name   string `json:"name"`
-	Reason string `json:"reason"`
-}
 
 // undelete brings a deleted manifest back, or what a tag that was taken away pointed to.
 func (o *operator) undelete(ctx context.Context, what order) (report, error) {
@@ -39,12 +25,8 @@ func (o *operator) undelete(ctx context.Context, what order) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	result := &undeleted{Manifests: back.Manifests, Tags: back.Tags}
-	for _, l := range back.Lost {
-		result.Lost = append(result.Lost, lost{l.Name, l.Reason})
-	}
 	o.log.Info("Something was brought back.", "target", what.Target, "manifests", len(back.Manifests), "tags", len(back.Tags), "lost", len(back.Lost))
-	return report{Undeleted: result}, nil
+	return report{Undeleted: &back}, nil
 }
 
 // explain tells why something is in a repository, or when and why it goes.
@@ -63,7 +45,7 @@ func (o *operator) explain(ctx context.Context, what order) (report, error) {
 		return report{}, err
 	}
 	r := report{Explained: &found}
-	if found.Blob == nil && len(found.Manifests)+len(found.Links) == 0 {
+	if found.Nowhere() {
 		r.Note = "it is nowhere in " + string(repo) + ": it was never pushed there, or it went for good"
 	}
 	return r, nil
@@ -71,13 +53,9 @@ func (o *operator) explain(ctx context.Context, what order) (report, error) {
 
 // parseTarget takes apart what a person names: repository:tag or repository@digest.
 func parseTarget(s string) (oci.Repository, oci.Reference, error) {
-	name, reference, ok := strings.Cut(s, "@")
+	name, reference, ok := oci.CutTarget(s)
 	if !ok {
-		i := strings.LastIndexByte(s, ':')
-		if i < 0 {
-			return "", oci.Reference{}, fmt.Errorf(`"target" is %q, neither repository:tag nor repository@digest`, s)
-		}
-		name, reference = s[:i], s[i+1:]
+		return "", oci.Reference{}, fmt.Errorf(`"target" is %q, neither repository:tag nor repository@digest`, s)
 	}
 	repo, err := oci.ParseRepository(name)
 	if err != nil {

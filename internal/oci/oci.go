@@ -131,6 +131,18 @@ func ParseReference(s string) (Reference, error) {
 	return Reference{Tag: t}, err
 }
 
+// CutTarget cuts what a person names, repository:tag or repository@digest, in two, and looks at neither part. ok is false
+// where it is none of these.
+func CutTarget(s string) (repository, reference string, ok bool) {
+	if repository, reference, ok = strings.Cut(s, "@"); ok {
+		return repository, reference, true
+	}
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return "", "", false
+}
+
 func (r Reference) String() string {
 	if r.Digest != "" {
 		return string(r.Digest)

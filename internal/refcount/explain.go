@@ -22,6 +22,9 @@ type Explanation struct {
 	Blob      *ExplainedBlob      `json:"blob,omitempty"`
 }
 
+// Nowhere tells that nothing of what was asked for is in these repositories, not even on its way out.
+func (e Explanation) Nowhere() bool { return e.Blob == nil && len(e.Manifests)+len(e.Links) == 0 }
+
 // Fate is why something stays, or why it goes, and when.
 type Fate struct {
 	Stays bool      `json:"stays"`

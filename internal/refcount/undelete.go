@@ -14,15 +14,15 @@ import (
 
 // Restored says what an undelete brought back, and names what it could not.
 type Restored struct {
-	Manifests []oci.Digest
-	Tags      []oci.Tag
-	Lost      []Loss
+	Manifests []oci.Digest `json:"manifests,omitempty"`
+	Tags      []oci.Tag    `json:"tags,omitempty"`
+	Lost      []Loss       `json:"lost,omitempty"`
 }
 
 // Loss is something that did not come back.
 type Loss struct {
-	Name   string // a tag or a digest
-	Reason string // in words
+	Name   string `json:"name"`   // a tag or a digest
+	Reason string `json:"reason"` // in words
 }
 
 func loss(name string, err error) Loss {
