@@ -18,11 +18,7 @@ import (
 // than what the store is asked; parts are listed, put together, marked by a commit as complete, and verified by Settle.
 func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id string, wait time.Duration) (oci.DirectUpload, error) {
 	begun := u.clock.Now()
-	t, err := u.checkDirect(ctx, repo, id)
-	if err != nil {
-		return oci.DirectUpload{}, err
-	}
-	x, err := u.current(ctx, t)
+	t, x, err := u.find(ctx, repo, id)
 	if err != nil {
 		return oci.DirectUpload{}, err
 	}
@@ -42,11 +38,7 @@ func (u *Uploads) CompleteDirect(ctx context.Context, repo oci.Repository, id st
 // where it asks somebody to verify the upload a commit.
 func (u *Uploads) DirectStatus(ctx context.Context, repo oci.Repository, id string, wait time.Duration) (oci.DirectUpload, error) {
 	begun := u.clock.Now()
-	t, err := u.checkDirect(ctx, repo, id)
-	if err != nil {
-		return oci.DirectUpload{}, err
-	}
-	x, err := u.current(ctx, t)
+	t, x, err := u.find(ctx, repo, id)
 	if err != nil {
 		return oci.DirectUpload{}, err
 	}

@@ -123,13 +123,9 @@ func (u *Uploads) beginParts(ctx context.Context, x refcount.Direct, begun time.
 	return x, err
 }
 
-// open reads an upload that its client may bring bytes to. Errors: those of current; BlobUploadInvalid where all came.
+// open reads an upload that its client may bring bytes to. Errors: those of find; BlobUploadInvalid where all came.
 func (u *Uploads) open(ctx context.Context, repo oci.Repository, id string) (refcount.Direct, error) {
-	t, err := u.checkDirect(ctx, repo, id)
-	if err != nil {
-		return refcount.Direct{}, err
-	}
-	x, err := u.current(ctx, t)
+	_, x, err := u.find(ctx, repo, id)
 	switch {
 	case err != nil:
 		return x, err
@@ -139,6 +135,16 @@ func (u *Uploads) open(ctx context.Context, repo oci.Repository, id string) (ref
 		return x, oci.Errorf(oci.BlobUploadInvalid, "the upload is complete, and is being verified")
 	}
 	return x, nil
+}
+
+// find reads the upload of an id. Errors: those of current, and BlobUploadUnknown of an id that is none.
+func (u *Uploads) find(ctx context.Context, repo oci.Repository, id string) (directTicket, refcount.Direct, error) {
+	t, err := u.checkDirect(ctx, repo, id)
+	if err != nil {
+		return t, refcount.Direct{}, err
+	}
+	x, err := u.current(ctx, t)
+	return t, x, err
 }
 
 // current reads an upload that is open, verified or gone. Errors: BlobUploadUnknown, DigestInvalid.
