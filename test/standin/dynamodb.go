@@ -205,48 +205,13 @@ func parse(body []byte) (document, error) {
 // (Developer Guide, "Transaction conflict handling in DynamoDB", 2026-11). hold is for how long each is under way besides
 // what the engine takes; 5 to 10 ms is what DynamoDB takes.
 func Overlap(hold time.Duration) Plan {
-	var mu sync.Mutex
-	busy := make(map[string]bool)
-	return func(r Request) Fault {
-		if r.Operation != "TransactWriteItems" {
-			return nil
+	return meetings(func(b *busyItems, keys []string) (held []string, conflicts map[int]string) {
+		if conflicts = b.take(keys); len(conflicts) > 0 {
+			return nil, conflicts
 		}
-		return func(x *exchange) {
-			keys, err := itemKeys(r.Body)
-			if err != nil {
-				x.pass()
-				return
-			}
-			mu.Lock()
-			codes := make(map[int]string)
-			for i, k := range keys {
-				if busy[k] {
-					codes[i] = "TransactionConflict"
-				}
-			}
-			if len(codes) == 0 {
-				for _, k := range keys {
-					busy[k] = true
-				}
-			}
-			mu.Unlock()
-			if len(codes) > 0 {
-				x.answer(http.StatusBadRequest, http.Header{"Content-Type": {dynamoType}}, canceled(len(keys), codes))
-				return
-			}
-			defer func() {
-				mu.Lock()
-				defer mu.Unlock()
-				for _, k := range keys {
-					delete(busy, k)
-				}
-			}()
-			if hold > 0 {
-				time.Sleep(hold)
-			}
-			x.pass()
-		}
-	}
+		time.Sleep(hold)
+		return keys, nil
+	})
 }
 
 // Collide is the plan that cancels transactions where they meet, as [Overlap] does, and lets those that are canceled hold
@@ -255,8 +220,26 @@ func Overlap(hold time.Duration) Plan {
 // describe it so ("Distributed Transactions at Scale in Amazon DynamoDB", USENIX ATC 2023, §3.2); its documents do not say.
 // hold is for how long a transaction is under way besides what the engine takes.
 func Collide(hold time.Duration) Plan {
-	var mu sync.Mutex
-	busy := make(map[string]bool)
+	return meetings(func(b *busyItems, keys []string) (held []string, conflicts map[int]string) {
+		conflicts = make(map[int]string)
+		for _, i := range rand.Perm(len(keys)) {
+			time.Sleep(hold / time.Duration(len(keys)))
+			if len(b.take(keys[i:i+1])) > 0 {
+				conflicts[i] = conflict
+				continue
+			}
+			held = append(held, keys[i])
+		}
+		return held, conflicts
+	})
+}
+
+const conflict = "TransactionConflict"
+
+// meetings is the plan of transactions that ask for their items by claim, which tells what they hold then, and where they
+// met another one. Where they met none the engine gets them, and in any case they let go in the end.
+func meetings(claim func(b *busyItems, keys []string) (held []string, conflicts map[int]string)) Plan {
+	busy := &busyItems{keys: make(map[string]bool)}
 	return func(r Request) Fault {
 		if r.Operation != "TransactWriteItems" {
 			return nil
@@ -267,32 +250,47 @@ func Collide(hold time.Duration) Plan {
 				x.pass()
 				return
 			}
-			var held []string
-			codes := make(map[int]string)
-			defer func() {
-				mu.Lock()
-				defer mu.Unlock()
-				for _, k := range held {
-					delete(busy, k)
-				}
-			}()
-			for _, i := range rand.Perm(len(keys)) {
-				time.Sleep(hold / time.Duration(len(keys)))
-				mu.Lock()
-				if busy[keys[i]] {
-					codes[i] = "TransactionConflict"
-				} else {
-					busy[keys[i]] = true
-					held = append(held, keys[i])
-				}
-				mu.Unlock()
-			}
-			if len(codes) > 0 {
-				x.answer(http.StatusBadRequest, http.Header{"Content-Type": {dynamoType}}, canceled(len(keys), codes))
+			held, conflicts := claim(busy, keys)
+			defer busy.release(held)
+			if len(conflicts) > 0 {
+				x.answer(http.StatusBadRequest, http.Header{"Content-Type": {dynamoType}}, canceled(len(keys), conflicts))
 				return
 			}
 			x.pass()
 		}
+	}
+}
+
+// busyItems are those that a transaction has.
+type busyItems struct {
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+// take takes all items, or tells which of them others have.
+func (b *busyItems) take(keys []string) (conflicts map[int]string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	conflicts = make(map[int]string)
+	for i, k := range keys {
+		if b.keys[k] {
+			conflicts[i] = conflict
+		}
+	}
+	if len(conflicts) > 0 {
+		return conflicts
+	}
+	for _, k := range keys {
+		b.keys[k] = true
+	}
+	return nil
+}
+
+func (b *busyItems) release(keys []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range keys {
+		delete(b.keys, k)
 	}
 }
 
