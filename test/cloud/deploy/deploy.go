@@ -151,10 +151,7 @@ func (d *Deployment) serve(address string, h http.Handler) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	server := &http.Server{Handler: h}
-	go server.Serve(listener)
-	d.closing(server.Close)
-	return listener.Addr().String(), nil
+	return d.serveOn(listener, h), nil
 }
 
 // serveTLS is serve with the certificate of the options.
@@ -167,10 +164,14 @@ func (d *Deployment) serveTLS(address string, h http.Handler) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return d.serveOn(listener, h), nil
+}
+
+func (d *Deployment) serveOn(listener net.Listener, h http.Handler) (address string) {
 	server := &http.Server{Handler: h}
 	go server.Serve(listener)
 	d.closing(server.Close)
-	return listener.Addr().String(), nil
+	return listener.Addr().String()
 }
 
 // startLambda makes the functions of the stack, and the API to invoke them.
