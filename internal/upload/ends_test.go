@@ -17,12 +17,12 @@ import (
 func TestTwoEqualEnds(t *testing.T) {
 	for _, before := range []int{20, 80, 250, 290} {
 		for _, n := range []int{0, 10, 70, 250} {
+			if n > 0 && leastOf(t) == 0 {
+				continue // there the later one takes the upload
+			}
 			for _, size := range []int64{int64(n), -1} {
 				t.Run(fmt.Sprintf("%d and %d of %d", before, n, size), func(t *testing.T) {
 					w := newWorld(t, upload.Options{})
-					if n > 0 && w.store.MinPart() == 0 {
-						t.Skip("there the later one takes the upload")
-					}
 					id, content := w.id(), pattern(1, before+n)
 					w.write(id, 0, content[:before], -1, before)
 					for k, more := 1, true; more; k++ {

@@ -50,10 +50,15 @@ type world struct {
 
 func newWorld(t *testing.T, opts upload.Options) *world {
 	t.Helper()
+	return newWorldOf(t, opts, leastOf(t))
+}
+
+// leastOf is the least size of parts in the worlds of a test; 0: none.
+func leastOf(t *testing.T) int64 {
 	if strings.HasPrefix(t.Name(), gathered+"/") {
-		return newWorldOf(t, opts, least)
+		return least
 	}
-	return newWorldOf(t, opts, 0)
+	return 0
 }
 
 // newWorldOf makes a world whose parts have a least size; 0: none.

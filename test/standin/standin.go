@@ -34,14 +34,20 @@ func S3(tb testing.TB) *Server {
 	return forTest(tb, "TARE_VERSITYGW", StartS3)
 }
 
+// Lacking skips a test for want of what it needs, and fails it where CI is set.
+func Lacking(tb testing.TB, what string) {
+	tb.Helper()
+	if os.Getenv("CI") != "" {
+		tb.Fatal(what)
+	}
+	tb.Skip(what)
+}
+
 func forTest(tb testing.TB, variable string, start func(ctx context.Context, program, folder string) (*Server, error)) *Server {
 	tb.Helper()
 	program := os.Getenv(variable)
 	if program == "" {
-		if os.Getenv("CI") != "" {
-			tb.Fatalf("%s names no program: run `make integration`", variable)
-		}
-		tb.Skipf("%s names no program: run `make integration`", variable)
+		Lacking(tb, variable+" names no program: run `make integration`")
 	}
 	s, err := start(tb.Context(), program, tb.TempDir())
 	if err != nil {

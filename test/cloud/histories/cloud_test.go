@@ -66,10 +66,7 @@ func start(t *testing.T, seed uint64) *world {
 	t.Helper()
 	folder, dynamoDB, s3 := os.Getenv("TARE_CLOUD"), os.Getenv("TARE_DYNOXIDE"), os.Getenv("TARE_VERSITYGW")
 	if folder == "" || dynamoDB == "" || s3 == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatal("TARE_CLOUD, TARE_DYNOXIDE or TARE_VERSITYGW is not set")
-		}
-		t.Skip("TARE_CLOUD, TARE_DYNOXIDE or TARE_VERSITYGW is not set: make histories-cloud sets them")
+		standin.Lacking(t, "TARE_CLOUD, TARE_DYNOXIDE or TARE_VERSITYGW is not set: make histories-cloud sets them")
 	}
 	file, err := os.Open(filepath.Join(folder, "template.json"))
 	if err != nil {
