@@ -162,16 +162,22 @@ func objectOf(id string) string {
 	return "o" + string(raw[:26])
 }
 
+// completeParts brings and completes an upload in parts, which somebody else is to settle; where the blob is there already it
+// is done.
+func (p *process) completeParts(ctx context.Context, r oci.Repository, content string) (oci.DirectUpload, error) {
+	up, err := p.openParts(ctx, r, digest.FromString(content), content, everyPart)
+	if err == nil && up.State != oci.DirectDone {
+		_, err = p.reg.CompleteDirect(ctx, r, up.ID, 0)
+	}
+	return up, err
+}
+
 // directSettled completes an upload, lets two functions settle it, one after the other, and waits for the blob.
 func directSettled(r oci.Repository, content string) operation {
 	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(content)
-		up, err := p.openParts(ctx, r, d, content, everyPart)
+		up, err := p.completeParts(ctx, r, content)
 		if err != nil || up.State == oci.DirectDone {
-			return p.toldOfBlob(r, d, content, err)
-		}
-		if _, err := p.reg.CompleteDirect(ctx, r, up.ID, 0); err != nil {
-			return err
+			return p.toldOfBlob(r, digest.FromString(content), content, err)
 		}
 		return p.settleDirect(ctx, r, up, content)
 	}
@@ -194,13 +200,9 @@ func (p *process) settleDirect(ctx context.Context, r oci.Repository, up oci.Dir
 // directAsked completes an upload that nobody settles, and comes back for it so late that somebody is asked once more.
 func directAsked(r oci.Repository, content string) operation {
 	return func(ctx context.Context, p *process) error {
-		d := digest.FromString(content)
-		up, err := p.openParts(ctx, r, d, content, everyPart)
+		up, err := p.completeParts(ctx, r, content)
 		if err != nil || up.State == oci.DirectDone {
-			return p.toldOfBlob(r, d, content, err)
-		}
-		if _, err := p.reg.CompleteDirect(ctx, r, up.ID, 0); err != nil {
-			return err
+			return p.toldOfBlob(r, digest.FromString(content), content, err)
 		}
 		p.clock.Advance(time.Minute)
 		if _, err := p.reg.DirectStatus(ctx, r, up.ID, 0); err != nil {
@@ -213,11 +215,8 @@ func directAsked(r oci.Repository, content string) operation {
 // directLost is an upload whose object the store has lost before it was settled, as a restore has.
 func directLost(r oci.Repository, content string) operation {
 	return func(ctx context.Context, p *process) error {
-		up, err := p.openParts(ctx, r, digest.FromString(content), content, everyPart)
+		up, err := p.completeParts(ctx, r, content)
 		if err != nil {
-			return err
-		}
-		if _, err := p.reg.CompleteDirect(ctx, r, up.ID, 0); err != nil {
 			return err
 		}
 		if err := p.store.Delete(ctx, objectOf(up.ID)); err != nil {
